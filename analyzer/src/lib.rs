@@ -1,1 +1,17 @@
-//! mmtrace analyzer.
+//! What a recorded program did wrong, from its log alone.
+//!
+//! [`order`] merges the streams, [`happens_before`] turns sync events into vector clocks by the
+//! table in [`rules`], [`race`] checks memory accesses against the clocks. All of it is exact, and
+//! the same for any number of worker threads. Nothing here prints.
+
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod happens_before;
+pub mod options;
+pub mod order;
+pub mod race;
+pub mod rules;
+
+pub use options::{AnalyzeError, Options, Progress, Silent};
+pub use order::EventRef;

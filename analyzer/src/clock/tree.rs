@@ -1,0 +1,290 @@
+//! The radix tree under a clock: leaves of 64 times, nodes of 16 children, all shared.
+
+use std::sync::Arc;
+
+use super::LocalTime;
+
+const LEAF_BITS: u32 = 6;
+const LEAF_LEN: usize = 1 << LEAF_BITS;
+const FAN_BITS: u32 = 4;
+const FAN_OUT: usize = 1 << FAN_BITS;
+
+type Leaf = [LocalTime; LEAF_LEN];
+
+/// A subtree. Its height is known from the root: a branch at `height` h has 64 x 16^h slots.
+#[derive(Clone)]
+pub(super) enum Node {
+    Leaf(Arc<Leaf>),
+    Branch(Arc<Branch>),
+}
+
+#[derive(Clone)]
+pub(super) struct Branch {
+    /// From 1: the height of its children's level, plus one.
+    height: u32,
+    children: [Option<Node>; FAN_OUT],
+}
+
+impl Branch {
+    fn empty(height: u32) -> Self {
+        Self { height, children: [const { None }; FAN_OUT] }
+    }
+
+    /// Which child holds `slot`, if `slot` is inside at all.
+    #[inline]
+    fn child_of(&self, slot: u32) -> Option<usize> {
+        let index = (u64::from(slot) >> shift(self.height)) as usize;
+        (index < FAN_OUT).then_some(index)
+    }
+}
+
+/// Bits of a slot below the child index at this height.
+#[inline]
+const fn shift(height: u32) -> u32 {
+    LEAF_BITS + FAN_BITS * (height - 1)
+}
+
+impl Node {
+    #[inline]
+    fn height(&self) -> u32 {
+        match self {
+            Self::Leaf(_) => 0,
+            Self::Branch(branch) => branch.height,
+        }
+    }
+
+    #[inline]
+    pub(super) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Leaf(a), Self::Leaf(b)) => Arc::ptr_eq(a, b),
+            (Self::Branch(a), Self::Branch(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
+    #[inline]
+    pub(super) fn time_of(&self, mut slot: u32) -> LocalTime {
+        let mut node = self;
+        loop {
+            match node {
+                Self::Leaf(times) => return times.get(slot as usize).copied().unwrap_or(0),
+                Self::Branch(branch) => {
+                    let Some(index) = branch.child_of(slot) else { return 0 };
+                    let Some(child) = &branch.children[index] else { return 0 };
+                    slot &= (1 << shift(branch.height)) - 1;
+                    node = child;
+                }
+            }
+        }
+    }
+
+    pub(super) fn for_each(&self, base: u32, visit: &mut impl FnMut(u32, LocalTime)) {
+        match self {
+            Self::Leaf(times) => {
+                for (slot, &time) in (base..).zip(times.iter()) {
+                    if time != 0 {
+                        visit(slot, time);
+                    }
+                }
+            }
+            Self::Branch(branch) => {
+                for (index, child) in (0..).zip(&branch.children) {
+                    if let Some(child) = child {
+                        child.for_each(base | (index << shift(branch.height)), visit);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Raises a tree until a slot with this many bits fits below its root.
+fn grow(root: &mut Option<Node>, height: u32) {
+    let Some(node) = root.as_ref() else { return };
+    for level in node.height() + 1..=height {
+        let mut branch = Branch::empty(level);
+        branch.children[0] = root.take();
+        *root = Some(Node::Branch(Arc::new(branch)));
+    }
+}
+
+fn height_for(slot: u32) -> u32 {
+    let bits = u32::BITS - slot.leading_zeros();
+    bits.saturating_sub(LEAF_BITS).div_ceil(FAN_BITS)
+}
+
+/// Sets one entry; the caller has seen that it is news.
+pub(super) fn raise(root: &mut Option<Node>, slot: u32, time: LocalTime) {
+    let needed = height_for(slot);
+    grow(root, needed);
+    let height = root.as_ref().map_or(needed, Node::height);
+    raise_at(root, height, slot, time);
+}
+
+fn raise_at(place: &mut Option<Node>, height: u32, slot: u32, time: LocalTime) {
+    let node = place.get_or_insert_with(|| match height {
+        0 => Node::Leaf(Arc::new([0; LEAF_LEN])),
+        _ => Node::Branch(Arc::new(Branch::empty(height))),
+    });
+    match node {
+        Node::Leaf(times) => Arc::make_mut(times)[slot as usize % LEAF_LEN] = time,
+        Node::Branch(branch) => {
+            let index = (slot >> shift(height)) as usize % FAN_OUT;
+            let rest = slot & ((1 << shift(height)) - 1);
+            let branch = Arc::make_mut(branch);
+            raise_at(&mut branch.children[index], height - 1, rest, time);
+        }
+    }
+}
+
+/// Joins `theirs` into `mine`; says whether anything was news.
+pub(super) fn join(mine: &mut Option<Node>, theirs: &Node) -> bool {
+    let Some(root) = mine.as_ref() else {
+        *mine = Some(theirs.clone());
+        return true;
+    };
+    if root.height() < theirs.height() {
+        grow(mine, theirs.height());
+    }
+    match mine {
+        Some(root) => join_into(root, theirs).is_news(),
+        None => false,
+    }
+}
+
+/// How two subtrees compare, from the side that is joined into.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Joined {
+    /// The same entries.
+    Equal,
+    /// Mine knew all of theirs, and more.
+    Known,
+    /// Theirs knew all of mine, and more; mine is now theirs.
+    Taken,
+    /// Each knew something that the other did not.
+    Mixed,
+}
+
+impl Joined {
+    fn is_news(self) -> bool {
+        matches!(self, Self::Taken | Self::Mixed)
+    }
+
+    fn of(mine_more: bool, theirs_more: bool) -> Self {
+        match (mine_more, theirs_more) {
+            (false, false) => Self::Equal,
+            (true, false) => Self::Known,
+            (false, true) => Self::Taken,
+            (true, true) => Self::Mixed,
+        }
+    }
+}
+
+/// `mine` is at least as high as `theirs`.
+fn join_into(mine: &mut Node, theirs: &Node) -> Joined {
+    if mine.is(theirs) {
+        return Joined::Equal;
+    }
+    match (&mut *mine, theirs) {
+        (Node::Leaf(ours), Node::Leaf(other)) => join_leaf(ours, other),
+        (Node::Branch(ours), Node::Branch(other)) if ours.height == other.height => {
+            let joined = join_branch(ours, other);
+            if joined == Joined::Taken {
+                // The rest of mine is older than theirs: share it, so that the next join of the
+                // two is one comparison.
+                *mine = theirs.clone();
+            }
+            joined
+        }
+        (Node::Branch(ours), _) => join_lower(ours, theirs),
+        (Node::Leaf(_), Node::Branch(_)) => unreachable!("the caller made mine high enough"),
+    }
+}
+
+/// Joins a tree that is lower than `ours`: all of it lies under the first child.
+fn join_lower(ours: &mut Arc<Branch>, theirs: &Node) -> Joined {
+    let others = ours.children.iter().skip(1).any(Option::is_some);
+    let under = match &ours.children[0] {
+        None => Joined::Taken,
+        Some(child) if child.is(theirs) => Joined::Equal,
+        Some(_) => Joined::Mixed,
+    };
+    let under = if under == Joined::Equal {
+        under
+    } else {
+        let height = ours.height - 1;
+        let first = &mut Arc::make_mut(ours).children[0];
+        match first {
+            None => {
+                let mut child = Some(theirs.clone());
+                grow(&mut child, height);
+                *first = child;
+                Joined::Taken
+            }
+            Some(child) => join_into(child, theirs),
+        }
+    };
+    // Whatever the other children hold, theirs does not.
+    Joined::of(others || matches!(under, Joined::Known | Joined::Mixed), under.is_news())
+}
+
+#[inline]
+fn join_leaf(ours: &mut Arc<Leaf>, other: &Arc<Leaf>) -> Joined {
+    // No branch inside, so that both loops become vector instructions.
+    let (mut mine_more, mut theirs_more) = (false, false);
+    for (mine, theirs) in ours.iter().zip(other.iter()) {
+        mine_more |= mine > theirs;
+        theirs_more |= theirs > mine;
+    }
+    let joined = Joined::of(mine_more, theirs_more);
+    match joined {
+        Joined::Equal | Joined::Taken => *ours = Arc::clone(other),
+        Joined::Known => {}
+        Joined::Mixed => {
+            if let Some(times) = Arc::get_mut(ours) {
+                for (mine, theirs) in times.iter_mut().zip(other.iter()) {
+                    *mine = (*mine).max(*theirs);
+                }
+            } else {
+                let mut times = [0; LEAF_LEN];
+                for ((time, mine), theirs) in times.iter_mut().zip(ours.iter()).zip(other.iter()) {
+                    *time = (*mine).max(*theirs);
+                }
+                *ours = Arc::new(times);
+            }
+        }
+    }
+    joined
+}
+
+fn join_branch(ours: &mut Arc<Branch>, other: &Branch) -> Joined {
+    let (mut mine_more, mut theirs_more) = (false, false);
+    for (index, theirs) in other.children.iter().enumerate() {
+        let joined = match (&ours.children[index], theirs) {
+            (None, None) => continue,
+            (Some(_), None) => Joined::Known,
+            (Some(mine), Some(theirs)) if mine.is(theirs) => continue,
+            (None, Some(theirs)) => {
+                Arc::make_mut(ours).children[index] = Some(theirs.clone());
+                Joined::Taken
+            }
+            (Some(mine), Some(theirs)) => {
+                if let Some(branch) = Arc::get_mut(ours) {
+                    let place = &mut branch.children[index];
+                    place.as_mut().map_or(Joined::Taken, |mine| join_into(mine, theirs))
+                } else {
+                    // Somebody shares this branch: copy it only if there is news.
+                    let mut child = mine.clone();
+                    let joined = join_into(&mut child, theirs);
+                    if joined.is_news() {
+                        Arc::make_mut(ours).children[index] = Some(child);
+                    }
+                    joined
+                }
+            }
+        };
+        mine_more |= matches!(joined, Joined::Known | Joined::Mixed);
+        theirs_more |= joined.is_news();
+    }
+    Joined::of(mine_more, theirs_more)
+}
