@@ -17,18 +17,9 @@
 pub mod access;
 pub mod chunk;
 pub mod event;
-pub mod handshake;
 pub mod id;
-pub mod layout;
-pub mod live;
-pub mod log;
-pub mod meta;
-pub mod recover;
 pub mod table;
 pub mod units;
-pub mod verify;
-pub mod version;
-pub mod writer;
 
 pub use access::{Access, AccessKind};
 pub use event::{Event, EventKind};

@@ -320,8 +320,7 @@ mod tests {
         tables.intern_string("a");
         let (outer, _) = tables.intern_site(site(1));
         let (inner, _) = tables.intern_site(site(2));
-        let (parent, _) =
-            tables.intern_stack(StackNode { parent: StackId::UNKNOWN, site: outer });
+        let (parent, _) = tables.intern_stack(StackNode { parent: StackId::UNKNOWN, site: outer });
         let (leaf, _) = tables.intern_stack(StackNode { parent, site: inner });
         tables.add_module(Module { base: 7, ..Module::default() });
 

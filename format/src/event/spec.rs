@@ -111,6 +111,14 @@ impl EventSpec {
         self.has(Slot::Sequence)
     }
 
+    /// Which operands there are and how they are predicted: bits 0 to 4 are the slots in the order
+    /// of [`Slot::ALL`], bit 5 says that the object is a block of memory. Sealed chunks carry the
+    /// shape of each kind in them, so that a reader can skip a kind that it does not know.
+    #[inline]
+    pub const fn shape(&self) -> u8 {
+        self.mask | (matches!(self.group, EventGroup::Memory) as u8) << 5
+    }
+
     /// Words of a raw record after the first two (kind and time): one for each slot but the detail.
     #[inline]
     pub const fn operand_words(&self) -> usize {
@@ -237,6 +245,8 @@ events! {
     73 Lost "lost" Meta [Detail Number "reason", Value Number "count"] "The recorder lost this many events of the stream here.";
     74 Clock "clock" Meta [Value Number "ticks", Extra Number "realtime"] "The raw clock and the wall clock (ns since 1970) at this moment.";
     75 CleanEnd "clean-end" Meta [] "The recorder was shut down in good order.";
+
+    126 Unknown "unknown" Meta [Value Number "tag"] "Never written: a kind that this version has no name for, skipped by its shape.";
 }
 
 /// Tag -> index into [`SPECS`], 255 for none.
@@ -314,7 +324,11 @@ mod tests {
     #[test]
     fn operands_are_listed_in_slot_order_and_sequenced_kinds_have_an_object() {
         for spec in SPECS {
-            assert!(spec.fields.windows(2).all(|pair| pair[0].slot < pair[1].slot), "{}", spec.name);
+            assert!(
+                spec.fields.windows(2).all(|pair| pair[0].slot < pair[1].slot),
+                "{}",
+                spec.name
+            );
             assert!(!spec.is_sequenced() || spec.has(Slot::Object), "{}", spec.name);
         }
     }

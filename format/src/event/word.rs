@@ -170,11 +170,7 @@ pub fn decode_record(words: &[u64], at: usize) -> Result<(Record, usize), WordEr
     decode_wide_record(words, at, first)
 }
 
-fn decode_wide_record(
-    words: &[u64],
-    at: usize,
-    first: u64,
-) -> Result<(Record, usize), WordError> {
+fn decode_wide_record(words: &[u64], at: usize, first: u64) -> Result<(Record, usize), WordError> {
     let tag = (first >> 56) as u8;
     let detail = (first >> 32) as u32 & DETAIL_MAX;
     let stack = StackId::new(first as u32);
