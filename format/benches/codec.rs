@@ -3,6 +3,8 @@
 //! Three programs: a sweep over an array, a server that locks and touches random fields of its
 //! shard, and a thread that does nothing but lock and unlock.
 
+#![expect(clippy::print_stdout, reason = "a bench reports to its terminal")]
+
 use divan::Bencher;
 use divan::counter::BytesCount;
 use mmtrace_format::chunk::{
@@ -13,6 +15,11 @@ use mmtrace_format::{
 };
 
 fn main() {
+    for name in PROGRAMS {
+        let open = program(name);
+        let sealed = sealed(&open, &mut SealScratch::new());
+        println!("{name}: {:.2} bytes a word", sealed.bytes.len() as f64 / open.len() as f64);
+    }
     divan::main();
 }
 
@@ -96,8 +103,6 @@ fn sealed(open: &OpenChunk, scratch: &mut SealScratch) -> SealedChunk {
 fn seal_raw_words(bencher: Bencher<'_, '_>, name: &str) {
     let open = program(name);
     let mut scratch = SealScratch::new();
-    let bytes = sealed(&open, &mut scratch).bytes.len();
-    println!("{name}: {:.2} bytes a word", bytes as f64 / open.len() as f64);
     bencher.counter(BytesCount::new(open.len() * 8)).bench_local(|| sealed(&open, &mut scratch));
 }
 

@@ -63,7 +63,6 @@ fn write_operand(f: &mut fmt::Formatter<'_>, field_type: FieldType, number: u64)
     // A code that this version has no name for is printed as its number, and read back as such.
     let code = u32::try_from(number).unwrap_or(u32::MAX);
     match field_type {
-        FieldType::Number | FieldType::Sequence => write!(f, "{number}"),
         FieldType::Signed => write!(f, "{}", number.cast_signed()),
         FieldType::Thread => write!(f, "t{number}"),
         FieldType::String => write!(f, "str{number}"),
@@ -72,7 +71,7 @@ fn write_operand(f: &mut fmt::Formatter<'_>, field_type: FieldType, number: u64)
         FieldType::Reason if (code as usize) < BlockReason::ALL.len() => {
             f.write_str(BlockReason::from_detail(code).name())
         }
-        FieldType::Order | FieldType::Reason => write!(f, "{number}"),
+        _ => write!(f, "{number}"),
     }
 }
 
