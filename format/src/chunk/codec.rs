@@ -1,4 +1,6 @@
 //! Compression of lanes: the only user of the compressor.
+//!
+//! Miri cannot call C, so under it lanes are stored as they are: it is after our own code.
 
 use std::fmt;
 
@@ -44,6 +46,10 @@ impl Compressor {
     ) -> std::io::Result<usize> {
         if bytes.is_empty() {
             return Ok(0);
+        }
+        if cfg!(miri) {
+            out.extend_from_slice(bytes);
+            return Ok(bytes.len());
         }
         let compressor = match &mut self.inner {
             Some((at, compressor)) => {
@@ -95,6 +101,11 @@ impl Decompressor {
         if raw_len == 0 && bytes.is_empty() {
             return Ok(());
         }
+        if cfg!(miri) {
+            out.extend_from_slice(bytes);
+            let wrong = || failed(format!("{} bytes, expected {raw_len}", bytes.len()));
+            return if bytes.len() == raw_len { Ok(()) } else { Err(wrong()) };
+        }
         let decompressor = match &mut self.inner {
             Some(decompressor) => decompressor,
             none => none.insert(
@@ -118,6 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "calls C")]
     fn bytes_come_back_and_other_lengths_are_refused() {
         let bytes = b"the same the same the same the same".repeat(9);
         let mut packed = b"before".to_vec();

@@ -105,6 +105,12 @@ fn unsealed(bytes: &[u8]) -> Result<Vec<Step>, ChunkError> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 8 } else { 256 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
     #[test]
     fn what_was_sealed_comes_back(steps in steps()) {
         let sealed = sealed(&steps);
@@ -155,7 +161,7 @@ proptest! {
 #[test]
 fn every_flipped_byte_and_every_truncation_is_noticed() {
     let mut steps = Vec::new();
-    for i in 0..40 {
+    for i in 0..if cfg!(miri) { 2 } else { 40 } {
         let lock = Event { object: 64, sequence: i + 1, ..Event::new(EventKind::MutexLock) };
         let (kind, stack) = (AccessKind::Write, StackId::new(1));
         let address = Address(0x2000 + i * 8);
@@ -194,6 +200,7 @@ fn a_switch_begins_a_fragment() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "is about compression")]
 fn a_sweep_over_an_array_costs_next_to_nothing() {
     let accesses = (0..30_000u64).map(|i| {
         let address = Address(0x7f00_0000 + i * 8);
