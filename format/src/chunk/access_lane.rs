@@ -68,7 +68,7 @@ pub struct AccessColumns {
     pub contexts: Vec<AccessContext>,
     /// The sizes, in order, of the accesses whose context has size 0.
     pub long_sizes: Vec<u64>,
-    model: Vec<Foretold>,
+    model: Model,
     bytes: Vec<u8>,
     decompressor: Decompressor,
 }
@@ -119,25 +119,17 @@ impl AccessColumns {
     }
 }
 
-/// What the model expects of a context's next access.
-#[derive(Clone, Copy)]
+/// What the model expects of the address of a context's next access.
+#[derive(Clone, Copy, Debug)]
 struct Foretold {
     last: u64,
     stride: u64,
     /// The last difference; it becomes the stride when it is seen twice.
     difference: u64,
-    size: u64,
-    follower: u16,
-    kind: u8,
 }
 
 impl Foretold {
-    /// Nothing is known yet. Contexts are numbered by first use, so the next number is the first
-    /// guess at what follows.
-    const fn at(context: u16) -> Self {
-        let follower = context.wrapping_add(1);
-        Self { last: 0, stride: 0, difference: 0, size: 0, follower, kind: 0 }
-    }
+    const NEW: Self = Self { last: 0, stride: 0, difference: 0 };
 
     #[inline]
     const fn next_address(&self) -> u64 {
@@ -147,9 +139,7 @@ impl Foretold {
     #[inline]
     const fn learn(&mut self, address: u64) {
         let difference = address.wrapping_sub(self.last);
-        if difference == self.difference {
-            self.stride = difference;
-        }
+        self.stride = if difference == self.difference { difference } else { self.stride };
         self.difference = difference;
         self.last = address;
     }
@@ -165,10 +155,27 @@ pub(super) struct LaneAccess {
     pub(super) kind: AccessKind,
 }
 
+/// The encoder's half of the model, by context.
+#[derive(Clone, Copy)]
+struct Expectation {
+    place: Foretold,
+    size: u64,
+    follower: u16,
+    kind: u8,
+}
+
+impl Expectation {
+    /// Nothing is known yet. Contexts are numbered by first use, so the next number is the first
+    /// guess at what follows.
+    const fn at(context: u16) -> Self {
+        Self { place: Foretold::NEW, size: 0, follower: context.wrapping_add(1), kind: 0 }
+    }
+}
+
 /// Turns accesses into columns.
 #[derive(Default)]
 pub(super) struct AccessEncoder {
-    model: Vec<Foretold>,
+    model: Vec<Expectation>,
     controls: Vec<u8>,
     contexts: Vec<u8>,
     residuals: Vec<u8>,
@@ -202,7 +209,7 @@ impl AccessEncoder {
         }
         model.clear();
         // Contexts are fewer than 2^16, so the numbers do not wrap.
-        model.extend((0..contexts.len()).map(|context| Foretold::at(context as u16)));
+        model.extend((0..contexts.len()).map(|context| Expectation::at(context as u16)));
 
         let all = accesses.iter().fold(0, |all, access| all | access.address);
         let shift = if all == 0 { 0 } else { all.trailing_zeros() };
@@ -215,7 +222,7 @@ impl AccessEncoder {
             let is_expected = expected == access.context;
             model[usize::from(previous_context)].follower = access.context;
             let foretold = &mut model[usize::from(access.context)];
-            let next = foretold.next_address();
+            let next = foretold.place.next_address();
             let is_long = contexts[usize::from(access.context)].size == 0;
             let size = if is_long { access.size } else { 0 };
             if is_expected && next == address && foretold.kind == kind && foretold.size == size {
@@ -243,7 +250,7 @@ impl AccessEncoder {
                 foretold.kind = kind;
                 foretold.size = size;
             }
-            foretold.learn(address);
+            foretold.place.learn(address);
             previous_context = access.context;
             previous_address = address;
         }
@@ -281,6 +288,9 @@ fn put_run(run: &mut u64, controls: &mut Vec<u8>, runs: &mut Vec<u8>) {
 }
 
 /// Decodes a lane of `count` accesses. Total; allocates in proportion to `count` and `raw_len`.
+///
+/// Two passes over the controls: which context (a chain of dependent loads, kept in two bytes a
+/// context so that it stays in the first-level cache), then which address (no chain but the sum).
 pub(super) fn decode(
     bytes: &[u8],
     raw_len: usize,
@@ -288,9 +298,7 @@ pub(super) fn decode(
     out: &mut AccessColumns,
 ) -> Result<(), ChunkError> {
     out.clear();
-    let AccessColumns { addresses, tags, contexts, long_sizes, model, bytes: raw, decompressor } =
-        out;
-    decompressor.decompress(PART, bytes, raw_len, raw)?;
+    out.decompressor.decompress(PART, bytes, raw_len, &mut out.bytes)?;
     if count == 0 {
         return if raw_len == 0 {
             Ok(())
@@ -298,7 +306,7 @@ pub(super) fn decode(
             Err(ChunkError::Column { part: PART, what: "columns without accesses", at: 0 })
         };
     }
-    let mut lane = Reader::new(PART, raw, 0);
+    let mut lane = Reader::new(PART, &out.bytes, 0);
     let shift = lane.number()?;
     let context_count = lane.number()?;
     if shift > 63 || context_count > CONTEXTS_MAX as u64 {
@@ -306,84 +314,198 @@ pub(super) fn decode(
     }
     let mut table = lane.column()?;
     let controls = lane.column()?;
-    let mut missed = lane.column()?;
+    let missed = lane.column()?;
     let residuals = lane.column()?;
-    let mut runs = lane.column()?;
-    let mut sizes = lane.column()?;
+    let runs = lane.column()?;
+    let sizes = lane.column()?;
     lane.finish()?;
 
     let mut stack = 0u64;
-    for context in 0..context_count {
+    let mut any_long = false;
+    for _ in 0..context_count {
         stack = table.delta(stack)?;
         let id = u32::try_from(stack).map_err(|_| table.error("a stack of more than 32 bits"))?;
-        contexts.push(AccessContext { stack: StackId::new(id), size: table.number_u32()? });
-        if context == 0 {
-            model.clear();
-        }
-        model.push(Foretold::at(context as u16));
+        let size = table.number_u32()?;
+        any_long |= size == 0;
+        out.contexts.push(AccessContext { stack: StackId::new(id), size });
     }
     table.finish()?;
 
-    addresses.resize(count, 0);
-    tags.resize(count, 0);
-    let mut decoder = AccessDecoder {
-        shift: shift as u32,
-        contexts,
+    out.tags.resize(count, 0);
+    let model = &mut out.model;
+    decode_contexts(&controls, missed, runs.clone(), &out.contexts, model, &mut out.tags)?;
+    out.addresses.resize(count, 0);
+    decode_addresses(
+        &controls,
+        &residuals,
+        runs.clone(),
+        shift as u32,
         model,
-        long_sizes,
-        previous_context: 0,
-        previous_address: 0,
-    };
+        &out.tags,
+        &mut out.addresses,
+    )?;
+    if any_long {
+        let long_sizes = &mut out.long_sizes;
+        decode_sizes(&controls, sizes, runs, &out.contexts, model, &out.tags, long_sizes)?;
+    } else {
+        sizes.finish()?;
+    }
+    Ok(())
+}
+
+/// The decoder's half of the model, by context; apart, so that each pass touches only its own.
+#[derive(Debug, Default)]
+struct Model {
+    followers: Vec<u16>,
+    kinds: Vec<u8>,
+    places: Vec<Foretold>,
+    sizes: Vec<u64>,
+}
+
+/// How many accesses a control byte stands for, if it is a run.
+#[inline]
+fn run_of(control: u8, runs: &mut Reader<'_>) -> Result<usize, ChunkError> {
+    let short = u64::from(control >> 6 << 3 | control & 7);
+    let run = if short == 0 { runs.number()?.saturating_add(SHORT_RUN_MAX + 1) } else { short };
+    Ok(usize::try_from(run).unwrap_or(usize::MAX))
+}
+
+const fn is_run(control: u8) -> bool {
+    (control >> LENGTH_SHIFT) & 7 == RUN
+}
+
+/// First pass: the context and the kind of every access.
+fn decode_contexts(
+    controls: &Reader<'_>,
+    mut missed: Reader<'_>,
+    mut runs: Reader<'_>,
+    contexts: &[AccessContext],
+    model: &mut Model,
+    tags: &mut [u32],
+) -> Result<(), ChunkError> {
+    let Model { followers, kinds, .. } = model;
+    followers.clear();
+    // Fewer than 2^16 contexts, so the numbers do not wrap; the last one's guess is out of range.
+    followers.extend((0..contexts.len()).map(|context| (context as u16).wrapping_add(1)));
+    kinds.clear();
+    kinds.resize(contexts.len(), 0);
+    let unknown = || controls.error("a context that is not in the table");
+    let mut previous = 0usize;
     let mut at = 0usize;
-    let mut residual_bytes = residuals.rest();
     for &control in controls.rest() {
-        let code = (control >> LENGTH_SHIFT) & 7;
-        if code == RUN {
-            let short = u64::from(control >> 6 << 3 | control & 7);
-            let run =
-                if short == 0 { runs.number()?.saturating_add(SHORT_RUN_MAX + 1) } else { short };
-            let end = usize::try_from(run).map_or(usize::MAX, |run| at.saturating_add(run));
-            let places = addresses.get_mut(at..end).zip(tags.get_mut(at..end));
-            let (addresses, tags) =
-                places.ok_or_else(|| controls.error("a run beyond the last access"))?;
-            decoder
-                .run(addresses, tags)
-                .ok_or_else(|| controls.error("a run without a context"))?;
-            at = end;
-        } else {
-            let context = if control & CONTEXT_FORETOLD == 0 {
-                let bytes = missed.take(2)?;
-                Some(u16::from_le_bytes([bytes[0], bytes[1]]))
-            } else {
-                None
-            };
-            let len = usize::from(LENGTHS[usize::from(code)]);
-            let residual = match residual_bytes.first_chunk::<8>() {
-                Some(bytes) => u64::from_le_bytes(*bytes) & MASKS[usize::from(code)],
-                None => short_residual(residual_bytes, len)
-                    .ok_or_else(|| residuals.error("a residual beyond the column"))?,
-            };
-            residual_bytes = residual_bytes.get(len..).unwrap_or_default();
-            let place = addresses.get_mut(at).zip(tags.get_mut(at));
-            let (address, tag) =
-                place.ok_or_else(|| controls.error("more accesses than the header says"))?;
-            let decoded = decoder
-                .step(control, context, residual)
-                .ok_or_else(|| missed.error("a context that is not in the table"))?;
-            (*address, *tag) = decoded;
-            if decoder.contexts[(*tag & 0xffff) as usize].size == 0 {
-                decoder.set_size(sizes.number()?);
+        if is_run(control) {
+            let run = run_of(control, &mut runs)?;
+            let places = tags.get_mut(at..at.saturating_add(run));
+            let places = places.ok_or_else(|| controls.error("a run beyond the last access"))?;
+            at += run;
+            for tag in places {
+                let context = *followers.get(previous).ok_or_else(unknown)?;
+                let kind = *kinds.get(usize::from(context)).ok_or_else(unknown)?;
+                *tag = u32::from(context) | u32::from(kind) << 16;
+                previous = usize::from(context);
             }
+        } else {
+            let follower = followers.get_mut(previous).ok_or_else(unknown)?;
+            if control & CONTEXT_FORETOLD == 0 {
+                let bytes = missed.take(2)?;
+                *follower = u16::from_le_bytes([bytes[0], bytes[1]]);
+            }
+            let context = *follower;
+            let kind = control & 7;
+            *kinds.get_mut(usize::from(context)).ok_or_else(unknown)? = kind;
+            let place = tags.get_mut(at);
+            let place =
+                place.ok_or_else(|| controls.error("more accesses than the header says"))?;
+            *place = u32::from(context) | u32::from(kind) << 16;
+            previous = usize::from(context);
             at += 1;
         }
     }
     missed.finish()?;
     runs.finish()?;
-    sizes.finish()?;
-    if at != count || !residual_bytes.is_empty() {
-        return Err(controls.error("columns that do not agree in length"));
+    if at == tags.len() {
+        Ok(())
+    } else {
+        Err(controls.error("fewer accesses than the header says"))
     }
-    Ok(())
+}
+
+/// Second pass: the addresses. The first pass has checked every context and every length.
+fn decode_addresses(
+    controls: &Reader<'_>,
+    residuals: &Reader<'_>,
+    mut runs: Reader<'_>,
+    shift: u32,
+    model: &mut Model,
+    tags: &[u32],
+    addresses: &mut [u64],
+) -> Result<(), ChunkError> {
+    let places = &mut model.places;
+    places.clear();
+    places.resize(model.followers.len(), Foretold::NEW);
+    let mut residual_bytes = residuals.rest();
+    let mut previous = 0u64;
+    let mut at = 0usize;
+    for &control in controls.rest() {
+        if is_run(control) {
+            let end = at + run_of(control, &mut runs)?;
+            for (address, tag) in addresses[at..end].iter_mut().zip(&tags[at..end]) {
+                let foretold = &mut places[(tag & 0xffff) as usize];
+                previous = foretold.next_address();
+                foretold.learn(previous);
+                *address = previous << shift;
+            }
+            at = end;
+        } else {
+            let code = usize::from((control >> LENGTH_SHIFT) & 7);
+            let len = usize::from(LENGTHS[code]);
+            let residual = match residual_bytes.first_chunk::<8>() {
+                Some(bytes) => u64::from_le_bytes(*bytes) & MASKS[code],
+                None => short_residual(residual_bytes, len)
+                    .ok_or_else(|| residuals.error("a residual beyond the column"))?,
+            };
+            residual_bytes = residual_bytes.get(len..).unwrap_or_default();
+            let foretold = &mut places[(tags[at] & 0xffff) as usize];
+            // A select, not a branch: which of the two is near is a coin's toss.
+            let near_previous = u64::from(control & NEAR_PREVIOUS != 0).wrapping_neg();
+            let near = (previous & near_previous) | (foretold.next_address() & !near_previous);
+            previous = near.wrapping_add(unzigzag(residual));
+            foretold.learn(previous);
+            addresses[at] = previous << shift;
+            at += 1;
+        }
+    }
+    if residual_bytes.is_empty() { Ok(()) } else { Err(residuals.error("residuals are left over")) }
+}
+
+/// The sizes of the accesses whose context has none, if there are such.
+fn decode_sizes(
+    controls: &Reader<'_>,
+    mut sizes: Reader<'_>,
+    mut runs: Reader<'_>,
+    contexts: &[AccessContext],
+    model: &mut Model,
+    tags: &[u32],
+    long_sizes: &mut Vec<u64>,
+) -> Result<(), ChunkError> {
+    model.sizes.clear();
+    model.sizes.resize(contexts.len(), 0);
+    let mut at = 0usize;
+    for &control in controls.rest() {
+        let is_foretold = is_run(control);
+        let end = at + if is_foretold { run_of(control, &mut runs)? } else { 1 };
+        for tag in &tags[at..end] {
+            let context = (tag & 0xffff) as usize;
+            if contexts[context].size == 0 {
+                if !is_foretold {
+                    model.sizes[context] = sizes.number()?;
+                }
+                long_sizes.push(model.sizes[context]);
+            }
+        }
+        at = end;
+    }
+    sizes.finish()
 }
 
 /// The residual when fewer than eight bytes of the column are left.
@@ -392,61 +514,4 @@ fn short_residual(bytes: &[u8], len: usize) -> Option<u64> {
     let mut padded = [0; 8];
     padded[..len].copy_from_slice(bytes.get(..len)?);
     Some(u64::from_le_bytes(padded))
-}
-
-struct AccessDecoder<'a> {
-    shift: u32,
-    contexts: &'a [AccessContext],
-    model: &'a mut [Foretold],
-    long_sizes: &'a mut Vec<u64>,
-    previous_context: u16,
-    previous_address: u64,
-}
-
-impl AccessDecoder<'_> {
-    /// An access that was not foretold: its address and tag.
-    #[inline]
-    fn step(&mut self, control: u8, context: Option<u16>, residual: u64) -> Option<(u64, u32)> {
-        let before = self.model.get_mut(usize::from(self.previous_context))?;
-        let context = context.unwrap_or(before.follower);
-        before.follower = context;
-        let foretold = self.model.get_mut(usize::from(context))?;
-        let near = if control & NEAR_PREVIOUS == 0 {
-            foretold.next_address()
-        } else {
-            self.previous_address
-        };
-        let address = near.wrapping_add(unzigzag(residual));
-        let kind = control & 7;
-        foretold.kind = kind;
-        foretold.learn(address);
-        self.previous_context = context;
-        self.previous_address = address;
-        Some((address << self.shift, u32::from(context) | u32::from(kind) << 16))
-    }
-
-    /// The size of the access of the last step.
-    fn set_size(&mut self, size: u64) {
-        self.model[usize::from(self.previous_context)].size = size;
-        self.long_sizes.push(size);
-    }
-
-    /// Fills in a run of foretold accesses.
-    #[inline]
-    fn run(&mut self, addresses: &mut [u64], tags: &mut [u32]) -> Option<()> {
-        for (address, tag) in addresses.iter_mut().zip(tags) {
-            let context = self.model.get(usize::from(self.previous_context))?.follower;
-            let foretold = self.model.get_mut(usize::from(context))?;
-            let next = foretold.next_address();
-            foretold.learn(next);
-            if self.contexts.get(usize::from(context))?.size == 0 {
-                self.long_sizes.push(foretold.size);
-            }
-            *address = next << self.shift;
-            *tag = u32::from(context) | u32::from(foretold.kind) << 16;
-            self.previous_context = context;
-            self.previous_address = next;
-        }
-        Some(())
-    }
 }

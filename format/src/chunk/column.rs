@@ -31,7 +31,7 @@ pub(super) const fn unzigzag(number: u64) -> u64 {
 }
 
 /// Reads numbers back. Total: any bytes give numbers or an error.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Reader<'a> {
     part: &'static str,
     bytes: &'a [u8],

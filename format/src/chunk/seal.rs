@@ -161,7 +161,9 @@ impl SealScratch {
                 self.raw_contexts[usize::from(index)] = self.context_id(context);
             }
             Record::Long(access) => {
-                let context = AccessContext { stack: access.stack, size: 0 };
+                // Long for want of a short form, or for its size: only the latter stays long.
+                let short_size = u32::try_from(access.size).unwrap_or(0);
+                let context = AccessContext { stack: access.stack, size: short_size };
                 let context = self.context_id(context);
                 let (address, size) = (access.address.0, access.size);
                 self.accesses.push(LaneAccess { address, size, context, kind: access.kind });
