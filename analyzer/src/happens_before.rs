@@ -6,7 +6,7 @@
 //!
 //! # Algorithm and source
 //! Vector clocks as in DJIT+ and `FastTrack` (Flanagan and Freund, PLDI 2009). Each object has a
-//! state of its own kind ([`objects`]): what has been published to it and is still to be taken. An
+//! state of its own kind (`objects`): what has been published to it and is still to be taken. An
 //! event takes ([`VectorClock::join`]) and publishes (a shared copy of the thread's clock).
 //!
 //! # Where we differ
@@ -20,16 +20,19 @@
 //! # What it cannot see
 //! Order that no recorded event stands for: foreign code, shared memory between processes, signals.
 
-pub mod objects;
 mod atomics;
 mod channel;
+mod clocks;
+mod lock;
 mod lower;
+mod objects;
+mod publication;
+mod rendezvous;
 
-use mmtrace_format::{Event, ThreadId};
+use mmtrace_format::Event;
 
 use crate::clock::{Epoch, VectorClock};
-use crate::options::AnalyzeError;
-use crate::order::{EventRef, Lanes, Merge, MergeSink, OrderGap, Trace};
+use crate::order::{EventRef, Merge, MergeSink, OrderGap, Trace};
 use crate::rules::Rule;
 
 pub use lower::HappensBefore;
@@ -98,32 +101,35 @@ pub trait SyncVisitor {
 
 /// Walks all sync lanes of a log in merged order, with clocks and edges.
 ///
-/// # Errors
-/// [`AnalyzeError`] if the log cannot be walked; damage to parts of it is reported as gaps.
-pub fn walk(trace: &Trace<'_>, visitor: &mut dyn SyncVisitor) -> Result<(), AnalyzeError> {
-    let mut merge = Merge::new(trace);
-    let mut walker = Walker { state: HappensBefore::with_edges(), visitor, position: 0 };
-    merge.run(&mut walker)
+/// Damage to parts of the log is told to [`SyncVisitor::gap`].
+pub fn walk(trace: &Trace<'_>, visitor: &mut dyn SyncVisitor) {
+    let state = HappensBefore::with_edges(trace);
+    let mut walker = Walker { state, visitor, position: 0 };
+    Merge::new(trace).run(&mut walker);
 }
 
-struct Walker<'v> {
-    state: HappensBefore,
+struct Walker<'t, 'v> {
+    state: HappensBefore<'t>,
     visitor: &'v mut dyn SyncVisitor,
     position: u64,
 }
 
-impl MergeSink for Walker<'_> {
-    fn event(&mut self, thread: ThreadId, index: u64, event: &Event) {
-        let at = EventRef { thread, index };
-        self.state.event(at, event);
-        let knows = self.state.knowledge(thread);
+impl MergeSink for Walker<'_, '_> {
+    fn event(&mut self, dense: usize, at: EventRef, event: &Event) {
+        self.state.event(dense, at, event);
+        let knows = self.state.knowledge(dense);
         let edges = self.state.edges();
         self.visitor.visit(&Step { at, position: self.position, event, knows, edges });
         self.position += 1;
     }
 
-    fn accesses(&mut self, thread: ThreadId, index: u64, chunk: usize, offset: u32, count: u32) {
-        self.visitor.accesses(EventRef { thread, index }, chunk, offset, count);
+    fn accesses(&mut self, dense: usize, first: EventRef, chunk: usize, offset: u32, count: u32) {
+        self.state.access(dense);
+        self.visitor.accesses(first, chunk, offset, count);
+    }
+
+    fn thread_done(&mut self, dense: usize) {
+        self.state.thread_done(dense);
     }
 
     fn gap(&mut self, gap: &OrderGap) {

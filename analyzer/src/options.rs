@@ -2,8 +2,6 @@
 
 use std::num::NonZeroUsize;
 
-use mmtrace_format::chunk::ChunkError;
-
 /// What an analysis may use. No choice here changes a finding.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -60,14 +58,5 @@ pub enum AnalyzeError {
         /// What the system said.
         #[source]
         source: rayon::ThreadPoolBuildError,
-    },
-    /// A lane that was read before cannot be read again: the file changes under us.
-    #[error("chunk {chunk} was readable in one pass and is not in the next")]
-    Changed {
-        /// The chunk's place in the log.
-        chunk: usize,
-        /// What is wrong with it now.
-        #[source]
-        source: ChunkError,
     },
 }

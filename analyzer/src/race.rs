@@ -7,10 +7,10 @@
 //!
 //! # Algorithm and source
 //! Two passes over the log, each of which runs the sync pass ([`crate::happens_before`]) ahead of
-//! the accesses, window by window ([`window`]):
-//! 1. [`filter`]: `FastTrack` (Flanagan and Freund, PLDI 2009) on granules of 8 bytes, for yes or
+//! the accesses, window by window (`window`):
+//! 1. `filter`: `FastTrack` (Flanagan and Freund, PLDI 2009) on granules of 8 bytes, for yes or
 //!    no. Accesses are routed by a hash of their granule to a fixed number of shards.
-//! 2. [`refine`]: only the accesses of the granules found, byte by byte, against all earlier ones:
+//! 2. `refine`: only the accesses of the granules found, byte by byte, against all earlier ones:
 //!    every pair of sites, with counts.
 //!
 //! # Where we differ
@@ -24,14 +24,19 @@
 //!
 //! [`Options::memory`]: crate::options::Options::memory
 
-pub mod filter;
-pub mod refine;
-pub mod window;
+mod filter;
+mod refine;
+mod route;
+mod window;
 
 use mmtrace_format::{AccessKind, Address, StackId, ThreadId};
 
 use crate::clock::Epoch;
-use crate::order::{EventRef, OrderGap};
+use crate::options::{Options, Progress};
+use crate::order::{EventRef, OrderGap, Trace};
+use filter::Filter;
+use refine::{Collector, Tallies};
+use window::{Scanned, scan};
 
 /// One access, as evidence of a race.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -111,19 +116,84 @@ pub struct Races {
     pub addresses: u64,
     /// Events in the log's sync lanes.
     pub events: u64,
-    /// Accesses in the log, function entries and exits not counted.
+    /// Records in the log's access lanes, function entries and exits included.
     pub accesses: u64,
     /// Width of the clocks: how many chains the threads were put into.
     pub chains: usize,
     /// Passes over the log that were needed: 1 when nothing races and all fits into memory.
     pub passes: u32,
-    /// Where the order was not known.
-    pub gaps: Vec<OrderGap>,
+    /// Where the order was not known, in merged order.
+    pub gaps: Vec<RaceGap>,
+    /// Chunks whose access lanes cannot be read: races in them are missed.
+    pub lost_lanes: Vec<usize>,
+}
+
+/// A gap in the order, and what it casts doubt on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RaceGap {
+    /// How many accesses come before it in merged order: the races of later ones are uncertain.
+    pub accesses_before: u64,
+    /// The gap.
+    pub gap: OrderGap,
+}
+
+/// Finds all races of a log. Runs on the present `rayon` pool.
+pub fn detect(trace: &Trace<'_>, options: &Options, progress: &dyn Progress) -> Races {
+    let mut races = Races::default();
+    let records = trace.totals().events + trace.totals().accesses;
+    let (mut suspects, mut to_do) = (Vec::new(), vec![Filter::all_shards()]);
+    while let Some(shards) = to_do.pop() {
+        progress.phase("filter", records);
+        let mut filter = Filter::new(shards, options.memory);
+        let scanned = scan(trace, options.memory, &mut filter, progress);
+        let (found, put_off) = filter.finish();
+        suspects.extend(found);
+        to_do.extend(put_off);
+        races.passes += 1;
+        races.take_scan(scanned);
+    }
+    let (mut tallies, mut to_do) = (Tallies::default(), vec![Filter::all_shards()]);
+    while let Some(shards) = to_do.pop().filter(|_| !suspects.is_empty()) {
+        progress.phase("refine", records);
+        let mut collector = Collector::new(&suspects, shards, options.memory);
+        scan(trace, options.memory, &mut collector, progress);
+        let (found, put_off) = collector.finish();
+        tallies = tallies.merge(found);
+        to_do.extend(put_off);
+        races.passes += 1;
+    }
+    races.take_tallies(tallies);
+    races
 }
 
 impl Races {
     /// How many pairs of accesses race.
     pub fn event_pairs(&self) -> u64 {
         self.pairs.iter().map(|pair| pair.event_pairs).sum()
+    }
+
+    fn take_scan(&mut self, scanned: Scanned) {
+        self.events = scanned.events;
+        self.accesses = scanned.accesses;
+        self.chains = scanned.chains;
+        self.gaps = scanned.gaps;
+        self.lost_lanes = scanned.lost_lanes;
+    }
+
+    fn take_tallies(&mut self, tallies: Tallies) {
+        let certain_before = self.gaps.first().map_or(u64::MAX, |gap| gap.accesses_before);
+        self.addresses = tallies.addresses;
+        self.pairs = tallies
+            .pairs
+            .into_values()
+            .map(|tally| RacePair {
+                first: tally.first,
+                second: tally.second,
+                event_pairs: tally.event_pairs,
+                addresses: tally.addresses,
+                uncertain: tally.second.order >= certain_before,
+            })
+            .collect();
+        self.pairs.sort_by_key(|pair| (pair.second.order, pair.first.order, pair.sites()));
     }
 }

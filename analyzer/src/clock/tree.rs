@@ -261,30 +261,31 @@ fn join_branch(ours: &mut Arc<Branch>, other: &Branch) -> Joined {
     let (mut mine_more, mut theirs_more) = (false, false);
     for (index, theirs) in other.children.iter().enumerate() {
         let joined = match (&ours.children[index], theirs) {
-            (None, None) => continue,
+            (None, None) => Joined::Equal,
             (Some(_), None) => Joined::Known,
-            (Some(mine), Some(theirs)) if mine.is(theirs) => continue,
+            (Some(mine), Some(theirs)) if mine.is(theirs) => Joined::Equal,
             (None, Some(theirs)) => {
                 Arc::make_mut(ours).children[index] = Some(theirs.clone());
                 Joined::Taken
             }
-            (Some(mine), Some(theirs)) => {
-                if let Some(branch) = Arc::get_mut(ours) {
-                    let place = &mut branch.children[index];
-                    place.as_mut().map_or(Joined::Taken, |mine| join_into(mine, theirs))
-                } else {
-                    // Somebody shares this branch: copy it only if there is news.
-                    let mut child = mine.clone();
-                    let joined = join_into(&mut child, theirs);
-                    if joined.is_news() {
-                        Arc::make_mut(ours).children[index] = Some(child);
-                    }
-                    joined
-                }
-            }
+            (Some(_), Some(theirs)) => join_child(ours, index, theirs),
         };
         mine_more |= matches!(joined, Joined::Known | Joined::Mixed);
         theirs_more |= joined.is_news();
     }
     Joined::of(mine_more, theirs_more)
+}
+
+fn join_child(ours: &mut Arc<Branch>, index: usize, theirs: &Node) -> Joined {
+    if let Some(branch) = Arc::get_mut(ours) {
+        let place = &mut branch.children[index];
+        return place.as_mut().map_or(Joined::Taken, |mine| join_into(mine, theirs));
+    }
+    // Somebody shares this branch: copy it only if there is news.
+    let Some(mut child) = ours.children[index].clone() else { return Joined::Taken };
+    let joined = join_into(&mut child, theirs);
+    if joined.is_news() {
+        Arc::make_mut(ours).children[index] = Some(child);
+    }
+    joined
 }

@@ -1,0 +1,102 @@
+//! The filter: which granules of 8 bytes race at all.
+//!
+//! # Definition
+//! A granule is suspect iff two accesses that touch it, no matter which of its bytes, are by
+//! different chains, conflict (see [`crate::race`]), are unordered, and no reset of the whole
+//! granule lies between them. Every race is in a suspect granule; not every suspect granule races.
+//!
+//! # Algorithm and source
+//! `FastTrack` (Flanagan and Freund, PLDI 2009): the last write as an epoch, the reads since as one
+//! epoch or, when they are concurrent, a set ([`epochs`]). It decides exactly whether a granule
+//! races, by its first race, after which the granule needs no further looks. Atomic accesses are
+//! kept beside, because they conflict with plain ones only.
+//!
+//! # Memory
+//! 32 bytes a granule, at most 5/8 full, and the sets of concurrent readers. When that is beyond
+//! the budget, half of the shards are put off to another pass over the log.
+
+mod epochs;
+mod shard;
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::route::{Routed, SHARD_COUNT};
+use super::window::{AccessLanes, Consumer, Window};
+use shard::Shard;
+
+/// The filter's state in one pass.
+pub(super) struct Filter {
+    shards: Vec<Shard>,
+    /// The shards of this pass.
+    active: Range<usize>,
+    /// Shards that did not fit into memory, for passes to come.
+    put_off: Vec<Range<usize>>,
+    memory: u64,
+    routed: Vec<Routed>,
+}
+
+impl Filter {
+    /// A filter for these shards.
+    pub(super) fn new(active: Range<usize>, memory: u64) -> Self {
+        Self {
+            shards: (0..SHARD_COUNT).map(|_| Shard::default()).collect(),
+            active,
+            put_off: Vec::new(),
+            memory,
+            routed: Vec::new(),
+        }
+    }
+
+    /// All shards: what a first pass tries.
+    pub(super) fn all_shards() -> Range<usize> {
+        0..SHARD_COUNT
+    }
+
+    /// The suspect granules of this pass, ascending, and the shards that it had to put off.
+    pub(super) fn finish(self) -> (Vec<u64>, Vec<Range<usize>>) {
+        let mut suspects: Vec<u64> =
+            self.shards[self.active].iter().flat_map(Shard::suspects).collect();
+        suspects.sort_unstable();
+        (suspects, self.put_off)
+    }
+
+    /// Puts off half of the shards for as long as the tables are beyond the budget.
+    fn fit(&mut self) {
+        while self.active.len() > 1 {
+            let bytes: u64 = self.shards[self.active.clone()].iter().map(Shard::bytes).sum();
+            if bytes <= self.memory {
+                break;
+            }
+            let middle = self.active.start + self.active.len() / 2;
+            for shard in &mut self.shards[middle..self.active.end] {
+                *shard = Shard::default();
+            }
+            self.put_off.push(middle..self.active.end);
+            self.active.end = middle;
+        }
+    }
+}
+
+impl Consumer for Filter {
+    fn consume(&mut self, window: &Window, lanes: &AccessLanes<'_>) {
+        let parts = window.parts();
+        if self.routed.len() < parts.len() {
+            self.routed.resize_with(parts.len(), Routed::default);
+        }
+        let active = &self.active;
+        self.routed.par_iter_mut().zip(&parts).for_each(|(routed, part)| {
+            routed.fill(window, part, lanes, active);
+        });
+        let routed = &self.routed[..parts.len()];
+        self.shards.par_iter_mut().enumerate().filter(|(number, _)| active.contains(number)).for_each(
+            |(number, shard)| {
+                for part in routed {
+                    shard.look_at(part.shard(number), window);
+                }
+            },
+        );
+        self.fit();
+    }
+}
