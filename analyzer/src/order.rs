@@ -18,6 +18,8 @@
 //! waiting event with the smallest time goes first, and an [`OrderGap`] is reported. No edge is
 //! invented: what was published before a gap and may have been overwritten inside it is forgotten.
 
+#[cfg(test)]
+pub(crate) mod memory;
 pub mod merge;
 pub mod trace;
 

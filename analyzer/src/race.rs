@@ -197,3 +197,6 @@ impl Races {
         self.pairs.sort_by_key(|pair| (pair.second.order, pair.first.order, pair.sites()));
     }
 }
+
+#[cfg(test)]
+mod tests;

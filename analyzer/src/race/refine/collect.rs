@@ -51,10 +51,6 @@ impl Hit {
             order: self.order,
         }
     }
-
-    pub(super) fn order(&self) -> u64 {
-        self.order
-    }
 }
 
 /// A segment that has suspect accesses.
