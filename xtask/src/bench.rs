@@ -1,76 +1,83 @@
 //! Synthetic traces with known answers: bytes an event, events a second, peak memory.
 
+use std::fs::File;
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 
+use crate::synthetic::Shape;
 use crate::tool::{Done, cargo, command, root, run, say, text_of};
 
-/// A synthetic trace and what is known of it.
-struct Trace {
-    name: &'static str,
-    /// Events, threads, variables, locks, seed.
-    size: [&'static str; 5],
-    options: &'static [&'static str],
-    /// Pairs of locations that race.
-    site_pairs: u64,
-    /// Variables that race.
-    addresses: u64,
-}
-
-const fn trace(name: &'static str, events: &'static str, threads: &'static str) -> Trace {
-    let size = [events, threads, "50000", "1000", "1"];
-    Trace { name, size, options: &[], site_pairs: 100, addresses: 300 }
-}
-
-const LIVE_64: &[&str] = &["--live", "64"];
-
 /// The traces, smallest first.
-const TRACES: [Trace; 9] = [
-    Trace {
-        name: "10k_t5",
-        size: ["10000", "5", "300", "8", "1"],
-        options: &["--dup", "1", "--inj", "5", "10", "5"],
-        site_pairs: 25,
-        addresses: 15,
-    },
-    trace("1m_t8", "1000000", "8"),
-    trace("1m_t64", "1000000", "64"),
-    trace("1m_t512", "1000000", "512"),
-    Trace { options: LIVE_64, ..trace("1m_go10k", "1000000", "10000") },
-    trace("10m_t8", "10000000", "8"),
-    trace("10m_t64", "10000000", "64"),
-    trace("10m_t512", "10000000", "512"),
-    Trace { options: LIVE_64, ..trace("10m_go100k", "10000000", "100000") },
+const TRACES: [(&str, Shape); 9] = [
+    ("10k_t5", TINY),
+    ("1m_t8", shape(1_000_000, 8)),
+    ("1m_t64", shape(1_000_000, 64)),
+    ("1m_t512", shape(1_000_000, 512)),
+    ("1m_go10k", Shape { live: 64, ..shape(1_000_000, 10_000) }),
+    ("10m_t8", shape(10_000_000, 8)),
+    ("10m_t64", shape(10_000_000, 64)),
+    ("10m_t512", shape(10_000_000, 512)),
+    ("10m_go100k", Shape { live: 64, ..shape(10_000_000, 100_000) }),
 ];
+
+const TINY: Shape = Shape {
+    events: 10_000,
+    threads: 5,
+    live: 5,
+    variables: 300,
+    locks: 8,
+    triples: 5,
+    pairs: 10,
+    ordered: 5,
+    copies: 1,
+};
+
+const fn shape(events: usize, threads: usize) -> Shape {
+    let (variables, locks) = (50_000, 1000);
+    let (triples, pairs, ordered, copies) = (20, 40, 20, 5);
+    Shape { events, threads, live: threads, variables, locks, triples, pairs, ordered, copies }
+}
 
 /// What runs when no trace is named.
 const DEFAULT: [&str; 5] = ["10k_t5", "1m_t8", "1m_t64", "1m_t512", "1m_go10k"];
 
 /// Generates, imports and analyses traces, and compares with what is known of them.
+///
+/// `generator` is a program with the arguments `EVENTS THREADS VARIABLES LOCKS SEED FILE [--live N]
+/// [--inj TRIPLES PAIRS ORDERED] [--dup COPIES]`, to be used in place of our own.
 pub(crate) fn run_traces(generator: Option<&Path>, names: &[String]) -> anyhow::Result<Done> {
-    run(&mut cargo(None, &["build", "--release", "-p", "mmtrace", "-p", "mmtrace-fixtures"]))?;
+    let is_chosen = |name: &str| match names {
+        [] => DEFAULT.contains(&name),
+        names => names.iter().any(|chosen| chosen == name),
+    };
+    let chosen: Vec<_> = TRACES.iter().filter(|(name, _)| is_chosen(name)).collect();
+    ensure!(names.is_empty() || chosen.len() == names.len(), "unknown trace in {names:?}");
+    run(&mut cargo(None, &["build", "--release", "-p", "mmtrace"]))?;
     let folder = release_folder()?;
-    let generator = generator.map_or_else(|| folder.join("stdgen"), Path::to_owned);
-    ensure!(generator.exists(), "no generator at {}", generator.display());
     let bench =
         Bench { mmtrace: folder.join("mmtrace"), generator, work: folder.join("bench-std") };
     std::fs::create_dir_all(&bench.work)?;
-    let named = |trace: &&Trace| match names {
-        [] => DEFAULT.contains(&trace.name),
-        names => names.iter().any(|name| name == trace.name),
-    };
-    let chosen: Vec<&Trace> = TRACES.iter().filter(named).collect();
-    ensure!(names.is_empty() || chosen.len() == names.len(), "unknown trace in {names:?}");
     say(
         "trace         events     MB  bytes/event  import s  analyse s  M events/s  peak MB  races",
     );
-    for trace in chosen {
-        say(&bench.row(trace).with_context(|| trace.name)?);
+    for (name, shape) in chosen {
+        say(&bench.row(name, shape).with_context(|| (*name).to_owned())?);
     }
     Ok(Done::Passed)
+}
+
+/// The generator as a program: source is compiled.
+fn built(generator: &Path, work: &Path) -> anyhow::Result<PathBuf> {
+    if generator.extension().is_none_or(|extension| extension != "rs") {
+        return Ok(generator.to_owned());
+    }
+    let program = work.join("generator");
+    run(command("rustc", &["-O", "-o"]).arg(&program).arg(std::path::absolute(generator)?))?;
+    Ok(program)
 }
 
 /// Where cargo puts optimised programs.
@@ -83,19 +90,33 @@ fn release_folder() -> anyhow::Result<PathBuf> {
 
 struct Bench {
     mmtrace: PathBuf,
-    generator: PathBuf,
+    generator: Option<PathBuf>,
     work: PathBuf,
 }
 
 impl Bench {
-    fn row(&self, trace: &Trace) -> anyhow::Result<String> {
-        let text = self.work.join(format!("{}.std", trace.name));
-        let log = self.work.join(format!("{}.log", trace.name));
-        if !text.exists() {
-            let mut generate = Command::new(&self.generator);
-            generate.args(trace.size).arg(&text).args(trace.options).stdout(Stdio::null());
-            run(&mut generate)?;
+    /// Writes the trace as text.
+    fn generate(&self, shape: &Shape, text: &Path) -> anyhow::Result<()> {
+        let Some(generator) = &self.generator else {
+            let mut sink = BufWriter::with_capacity(1 << 20, File::create(text)?);
+            return Ok(shape.write(&mut sink)?);
+        };
+        let mut generate = Command::new(generator);
+        let numbers = [shape.events, shape.threads, shape.variables, shape.locks, 1];
+        generate.args(numbers.map(|number| number.to_string())).arg(text);
+        if shape.live < shape.threads {
+            generate.args(["--live".to_owned(), shape.live.to_string()]);
         }
+        let groups = [shape.triples, shape.pairs, shape.ordered];
+        generate.arg("--inj").args(groups.map(|number| number.to_string()));
+        generate.args(["--dup".to_owned(), shape.copies.to_string()]).stdout(Stdio::null());
+        run(&mut generate)
+    }
+
+    fn row(&self, name: &str, shape: &Shape) -> anyhow::Result<String> {
+        let text = self.work.join(format!("{name}.std"));
+        let log = self.work.join(format!("{name}.log"));
+        self.generate(shape, &text)?;
         let mut import = self.mmtrace(&["import", "--from", "std"]);
         let import = measure(import.arg(&text).arg("-o").arg(&log), &[0])?;
         let mut analyze = self.mmtrace(&["analyze", "--format", "json", "--threads", "2"]);
@@ -105,9 +126,10 @@ impl Bench {
         let summary = &report["summary"];
         let number = |value: &serde_json::Value| value.as_u64().unwrap_or(u64::MAX);
         let races = &summary["races"];
-        let found = (number(&races["site_pairs"]), number(&races["addresses"]));
-        if found != (trace.site_pairs, trace.addresses) {
-            bail!("races {found:?}, known are {:?}", (trace.site_pairs, trace.addresses));
+        let found = ["site_pairs", "addresses", "event_pairs"].map(|key| number(&races[key]));
+        let known = [shape.site_pairs(), shape.addresses(), shape.event_pairs()];
+        if found != known {
+            bail!("pairs of sites, addresses, pairs of events that race: {found:?}, not {known:?}");
         }
         let events = number(&summary["events"]) + number(&summary["accesses"]);
         let size = std::fs::metadata(&log)?.len();
@@ -118,12 +140,12 @@ impl Bench {
         let (import, analyze) = (import.time.as_secs_f64(), analyze.time.as_secs_f64());
         Ok(format!(
             "{:<10} {events:>9} {:>6.1} {:>12.2} {import:>9.2} {analyze:>10.2} {:>11.1} {peak:>8.0}  {}/{}",
-            trace.name,
+            name,
             size_f / 1e6,
             size_f / events_f,
             events_f / analyze / 1e6,
-            found.0,
-            found.1,
+            found[0],
+            found[1],
         ))
     }
 

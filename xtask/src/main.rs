@@ -5,6 +5,7 @@ mod ci;
 mod deny;
 mod format_table;
 mod release;
+mod synthetic;
 mod tool;
 mod verbs;
 
@@ -57,7 +58,7 @@ enum Verb {
     },
     /// Synthetic traces: bytes an event, events a second, peak memory.
     Bench {
-        /// A generator of STD traces with the arguments of stdgen, in place of our own.
+        /// Another generator of such traces, program or Rust source, in place of our own.
         #[arg(long, value_name = "PROGRAM", env = "MMTRACE_BENCH_STD")]
         generator: Option<PathBuf>,
         /// Which traces, by name; without a name, the small ones.
