@@ -58,9 +58,10 @@ pub(crate) fn run_traces(generator: Option<&Path>, names: &[String]) -> anyhow::
     ensure!(names.is_empty() || chosen.len() == names.len(), "unknown trace in {names:?}");
     run(&mut cargo(None, &["build", "--release", "-p", "mmtrace"]))?;
     let folder = release_folder()?;
-    let bench =
-        Bench { mmtrace: folder.join("mmtrace"), generator, work: folder.join("bench-std") };
-    std::fs::create_dir_all(&bench.work)?;
+    let work = folder.join("bench-std");
+    std::fs::create_dir_all(&work)?;
+    let generator = generator.map(|path| built(path, &work)).transpose()?;
+    let bench = Bench { mmtrace: folder.join("mmtrace"), generator, work };
     say(
         "trace         events     MB  bytes/event  import s  analyse s  M events/s  peak MB  races",
     );
