@@ -1,0 +1,1 @@
+//! Real small programs, recorded and read back.
