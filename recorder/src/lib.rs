@@ -1,5 +1,6 @@
 //! mmtrace recorder.
 mod emit;
+pub mod cell;
 pub mod chan;
 pub mod go;
 pub mod map;
