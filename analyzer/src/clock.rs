@@ -22,14 +22,14 @@ pub use chains::Chains;
 use tree::Node;
 
 /// An entry of a vector clock: a chain of threads, each of which happens before the next.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(u32);
 
 /// A count of the moments of one chain at which something left it. From 1; 0 is "never".
 pub type LocalTime = u32;
 
 /// One chain at one of its local times: the `c@t` of `FastTrack`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch {
     /// The chain.
     pub slot: Slot,

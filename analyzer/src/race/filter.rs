@@ -90,13 +90,15 @@ impl Consumer for Filter {
             routed.fill(window, part, lanes, active);
         });
         let routed = &self.routed[..parts.len()];
-        self.shards.par_iter_mut().enumerate().filter(|(number, _)| active.contains(number)).for_each(
-            |(number, shard)| {
+        self.shards
+            .par_iter_mut()
+            .enumerate()
+            .filter(|(number, _)| active.contains(number))
+            .for_each(|(number, shard)| {
                 for part in routed {
                     shard.look_at(part.shard(number), window);
                 }
-            },
-        );
+            });
         self.fit();
     }
 }

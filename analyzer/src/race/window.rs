@@ -1,4 +1,4 @@
-//! Windows: a million accesses at a time, each with what its thread knew.
+//! Windows: a quarter of a million accesses at a time, each with what its thread knew.
 //!
 //! The sync pass is sequential and cheap, the accesses are many and independent. So the sync pass
 //! runs one window ahead: while a window's accesses are looked at in parallel, the next window's
@@ -17,26 +17,31 @@ use crate::race::RaceGap;
 pub(super) use lanes::{AccessLanes, Raw};
 
 /// A window is full at so many accesses.
-const ACCESSES_MAX: u64 = 1 << 20;
+const ACCESSES_MAX: u64 = 1 << 18;
 /// Or at so many segments: their numbers must fit into 26 bits of a routed record.
 const SEGMENTS_MAX: usize = 1 << 19;
 /// Or at so many resets.
 const RESETS_MAX: usize = 1 << 19;
 /// Or when the snapshots of clocks take about so many bytes.
-const CLOCK_BYTES_MAX: usize = 64 << 20;
+const CLOCK_BYTES_MAX: usize = 8 << 20;
 /// A wide clock shares most of itself with the one before.
 const CLOCK_BYTES_NEW_MAX: usize = 16 << 10;
 /// Longer stretches are cut, so that work can be divided.
-const SEGMENT_ACCESSES_MAX: u32 = 1 << 14;
+const SEGMENT_ACCESSES_MAX: u32 = 1 << 13;
 /// About as many accesses make a part: the unit of parallel work, whatever the number of workers.
-const PART_ACCESSES: u64 = 1 << 15;
+const PART_ACCESSES: u64 = 1 << 14;
+
+/// When a segment is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Moment {
+    pub(super) epoch: Epoch,
+    /// Index of what the thread knew, in the window's clocks.
+    pub(super) clock: u32,
+}
 
 /// Consecutive accesses of one thread, between two of its events.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Segment {
-    pub(super) epoch: Epoch,
-    /// Index of what the thread knew, in the window's clocks.
-    pub(super) clock: u32,
     pub(super) chunk: u32,
     /// The first one in the chunk's access lane.
     pub(super) offset: u32,
@@ -59,6 +64,8 @@ pub(super) struct Reset {
 #[derive(Debug, Default)]
 pub(super) struct Window {
     pub(super) segments: Vec<Segment>,
+    /// Of each segment, what the filter looks at for every access: close together.
+    pub(super) moments: Vec<Moment>,
     pub(super) clocks: Vec<VectorClock>,
     pub(super) resets: Vec<Reset>,
     pub(super) accesses: u64,
@@ -248,6 +255,7 @@ impl<'t> Builder<'t> {
     /// Keeps a window's storage for another one.
     fn recycle(&mut self, mut window: Window) {
         window.segments.clear();
+        window.moments.clear();
         window.clocks.clear();
         window.resets.clear();
         (window.accesses, window.events, window.clock_bytes) = (0, 0, 0);
@@ -292,15 +300,8 @@ impl MergeSink for Builder<'_> {
             let piece = (count - done).min(SEGMENT_ACCESSES_MAX);
             let first = EventRef { index: first.index + u64::from(done), ..first };
             let offset = offset + done;
-            self.window.segments.push(Segment {
-                epoch,
-                clock,
-                chunk,
-                offset,
-                count: piece,
-                first,
-                after_event,
-            });
+            self.window.segments.push(Segment { chunk, offset, count: piece, first, after_event });
+            self.window.moments.push(Moment { epoch, clock });
             done += piece;
         }
         self.window.accesses += u64::from(count);

@@ -3,7 +3,7 @@
 use super::epochs::{EpochSet, Now, Packed};
 use crate::hash::spread;
 use crate::race::route::{ATOMIC, RESETS, Record, WRITES};
-use crate::race::window::Window;
+use crate::race::window::{Moment, Window};
 
 /// The history of one granule. Half a cache line.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,25 @@ const AHEAD: usize = 16;
 
 /// The multiplier is not the routing's: what shares a shard must not share a chain of cells.
 const CELL_MIX: u64 = 0xd6e8_feb8_6659_fd93;
+
+/// What is fetched of a record before it is looked at.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ahead {
+    /// Where its first granule's cell should be, and whose key is there.
+    home: usize,
+    key: u64,
+    moment: Moment,
+    /// The last write in that cell, and whether it happens before the access.
+    write: u64,
+    known: bool,
+}
+
+impl Ahead {
+    #[inline]
+    fn now<'w>(&self, epoch: Packed, window: &'w Window) -> Now<'w> {
+        Now { epoch, clock: &window.clocks[self.moment.clock as usize] }
+    }
+}
 
 /// Atomic accesses to a granule. They do not race with each other, so none replaces another's.
 #[derive(Debug, Default)]
@@ -66,32 +85,42 @@ impl Shard {
     pub(super) fn look_at(&mut self, records: &[Record], window: &Window) {
         for batch in records.chunks(AHEAD) {
             self.reserve(batch.len());
-            // Independent loads: the cells come from memory side by side, not one by one.
-            let mut homes = [(0, 0); AHEAD];
-            for (home, record) in homes.iter_mut().zip(batch) {
-                let index = self.home_of(record.granule());
-                *home = (index, self.cells[index].key);
+            // Independent loads, step by step: cells, moments and clocks come from memory side by
+            // side for the whole batch, not one after the other.
+            let mut ahead = [Ahead::default(); AHEAD];
+            for (ahead, record) in ahead.iter_mut().zip(batch) {
+                ahead.home = self.home_of(record.granule());
+                ahead.key = self.cells[ahead.home].key;
+                ahead.moment = window.moments.get(record.segment()).copied().unwrap_or_default();
             }
-            for (&(home, key), &record) in homes.iter().zip(batch) {
+            for (ahead, record) in ahead.iter_mut().zip(batch) {
+                if ahead.key == record.granule() + 1 && record.flags() & RESETS == 0 {
+                    ahead.write = self.cells[ahead.home].write;
+                    let epoch = Packed::new(ahead.moment.epoch);
+                    ahead.known = Packed::from_word(ahead.write).is_before(ahead.now(epoch, window));
+                }
+            }
+            for (ahead, &record) in ahead.iter().zip(batch) {
                 if record.is_single() && record.flags() & RESETS == 0 {
                     let granule = record.granule();
-                    let found = if key == granule + 1 { home } else { self.find(granule, home) };
-                    self.access(found, record, window);
+                    let found = ahead.key == granule + 1;
+                    let cell = if found { ahead.home } else { self.find(granule, ahead.home) };
+                    self.access(cell, record.flags(), ahead, window);
                 } else {
-                    self.look_at_range(record, window);
+                    self.look_at_range(record, ahead, window);
                 }
             }
         }
     }
 
     #[cold]
-    fn look_at_range(&mut self, record: Record, window: &Window) {
+    fn look_at_range(&mut self, record: Record, ahead: &Ahead, window: &Window) {
         self.reserve(record.granules().count());
         for granule in record.granules() {
             let home = self.home_of(granule);
             if record.flags() & RESETS == 0 {
                 let found = self.find(granule, home);
-                self.access(found, record, window);
+                self.access(found, record.flags(), ahead, window);
             } else if let Some(found) = self.find_existing(granule, home) {
                 self.reset(found);
             }
@@ -99,39 +128,42 @@ impl Shard {
     }
 
     #[inline]
-    fn access(&mut self, index: usize, record: Record, window: &Window) {
-        let cell = self.cells[index];
+    fn access(&mut self, index: usize, flags: u32, ahead: &Ahead, window: &Window) {
+        let cell = &self.cells[index];
         if cell.write == SUSPECT {
             return;
         }
-        let segment = &window.segments[record.segment()];
-        let epoch = Packed::new(segment.epoch);
-        let flags = record.flags();
+        let epoch = Packed::new(ahead.moment.epoch);
         // The same access by the same thread at the same time: nothing can have changed.
-        if (flags == 0 && cell.read == epoch.word()) || (flags == WRITES && cell.write == epoch.word())
+        if (flags == 0 && cell.read == epoch.word())
+            || (flags == WRITES && cell.write == epoch.word())
         {
             return;
         }
-        let now = Now { epoch, clock: &window.clocks[segment.clock as usize] };
-        let races = if flags & ATOMIC != 0 {
-            self.atomic(index, flags, now)
-        } else if flags & WRITES != 0 {
-            self.write(index, now)
+        let now = ahead.now(epoch, window);
+        let written_before = if cell.write == ahead.write && ahead.known {
+            true
         } else {
-            self.read(index, now)
+            Packed::from_word(cell.write).is_before(now)
         };
+        let races = !written_before
+            || if flags & ATOMIC != 0 {
+                self.atomic(index, flags, now)
+            } else if flags & WRITES != 0 {
+                self.write(index, now)
+            } else {
+                self.read(index, now)
+            };
         if races {
             self.reset(index);
             self.cells[index].write = SUSPECT;
         }
     }
 
+    /// A plain read, by a thread that knows the last write. Says whether it races.
     #[inline]
     fn read(&mut self, index: usize, now: Now<'_>) -> bool {
         let cell = &mut self.cells[index];
-        if !Packed::from_word(cell.write).is_before(now) {
-            return true;
-        }
         if let Some(atomics) = self.atomics.get(cell.atomic)
             && !atomics.writes.all_before(now)
         {
@@ -150,12 +182,10 @@ impl Shard {
         false
     }
 
+    /// A plain write, by a thread that knows the last one. Says whether it races.
     #[inline]
     fn write(&mut self, index: usize, now: Now<'_>) -> bool {
         let cell = &mut self.cells[index];
-        if !Packed::from_word(cell.write).is_before(now) {
-            return true;
-        }
         if cell.read >= SET {
             let set = cell.read - SET + 1;
             if self.sets.get(set).is_some_and(|reads| !reads.all_before(now)) {
@@ -176,11 +206,9 @@ impl Shard {
         false
     }
 
+    /// An atomic access, by a thread that knows the last plain write. Says whether it races.
     fn atomic(&mut self, index: usize, flags: u32, now: Now<'_>) -> bool {
         let cell = &mut self.cells[index];
-        if !Packed::from_word(cell.write).is_before(now) {
-            return true;
-        }
         if flags & WRITES != 0 {
             let ordered = if cell.read >= SET {
                 self.sets.get(cell.read - SET + 1).is_none_or(|reads| reads.all_before(now))
@@ -195,7 +223,11 @@ impl Shard {
             cell.atomic = self.atomics.put(Atomics::default());
         }
         let atomics = &mut self.atomics.items[(cell.atomic - 1) as usize];
-        if flags & WRITES != 0 { atomics.writes.add(now) } else { atomics.reads.add(now) }
+        if flags & WRITES != 0 {
+            atomics.writes.add(now)
+        } else {
+            atomics.reads.add(now)
+        }
         false
     }
 

@@ -258,10 +258,11 @@ impl Consumer for Collector {
                 if last != Some(hit.segment) {
                     last = Some(hit.segment);
                     let segment = &window.segments[hit.segment as usize];
+                    let moment = &window.moments[hit.segment as usize];
                     self.kept.push(Kept {
                         thread: segment.first.thread,
-                        epoch: segment.epoch,
-                        clock: window.clocks[segment.clock as usize].clone(),
+                        epoch: moment.epoch,
+                        clock: window.clocks[moment.clock as usize].clone(),
                         after_event: segment.after_event,
                     });
                 }
