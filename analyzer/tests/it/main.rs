@@ -1,0 +1,3 @@
+//! The analyzer, through its public interface.
+
+mod oracle;
