@@ -27,6 +27,11 @@ pub trait Lanes: Sync {
     /// # Errors
     /// [`ChunkError`] if it is damaged; the accesses are then missing.
     fn decode_accesses(&self, chunk: usize, columns: &mut AccessColumns) -> Result<(), ChunkError>;
+
+    /// The chunk will not be needed soon.
+    fn done_with(&self, chunk: usize) {
+        let _ = chunk;
+    }
 }
 
 /// A stretch of a chunk in which one thread runs, with both its ends.

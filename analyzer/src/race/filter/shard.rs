@@ -97,7 +97,8 @@ impl Shard {
                 if ahead.key == record.granule() + 1 && record.flags() & RESETS == 0 {
                     ahead.write = self.cells[ahead.home].write;
                     let epoch = Packed::new(ahead.moment.epoch);
-                    ahead.known = Packed::from_word(ahead.write).is_before(ahead.now(epoch, window));
+                    ahead.known =
+                        Packed::from_word(ahead.write).is_before(ahead.now(epoch, window));
                 }
             }
             for (ahead, &record) in ahead.iter().zip(batch) {

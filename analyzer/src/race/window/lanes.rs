@@ -153,7 +153,11 @@ impl<'t> AccessLanes<'t> {
         let held_bytes = present.iter().map(held).sum::<usize>() as u64 * ACCESS_BYTES;
         let keep = held_bytes <= self.bytes_max;
         for chunk in present {
-            if keep && self.left[chunk as usize] > 0 {
+            let is_done = self.left[chunk as usize] == 0;
+            if is_done {
+                self.trace.lanes().done_with(chunk as usize);
+            }
+            if keep && !is_done {
                 self.present.push(chunk);
             } else if let Some(lane) = self.lanes[chunk as usize].take() {
                 self.spare.lock().expect("nobody panics holding it").push(lane);
