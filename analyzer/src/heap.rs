@@ -27,7 +27,7 @@ use std::collections::HashMap;
 
 use mmtrace_format::{Address, Event, EventKind, StackId, StringId, Timestamp};
 
-pub use growth::Verdict;
+pub use growth::GrowthVerdict;
 use growth::{Growth, judge};
 use series::{BinWidth, Series};
 
@@ -36,6 +36,14 @@ use series::{BinWidth, Series};
 pub struct Limits {
     /// Bins of all curves together; 40 bytes each.
     pub points: usize,
+}
+
+impl Limits {
+    /// Limits that leave most of `memory` bytes to live blocks.
+    pub fn within(memory: u64) -> Self {
+        let points = usize::try_from(memory / 8 / 40).unwrap_or(usize::MAX);
+        Self { points: points.clamp(1 << 12, 1 << 22) }
+    }
 }
 
 impl Default for Limits {
@@ -123,7 +131,7 @@ pub struct SiteHistory {
     /// The most bytes that were live, as exactly as the curve's bins tell.
     pub peak_bytes: u64,
     /// The shape of its curve.
-    pub verdict: Verdict,
+    pub growth: GrowthVerdict,
     /// How sure the verdict is, from 0 to 1.
     pub confidence: f64,
     /// Growth of what is not given back; 0 unless the verdict is one of growth.
@@ -301,7 +309,7 @@ impl Site {
             allocated_bytes: self.allocated_bytes,
             live_at_end_bytes: self.live_bytes,
             peak_bytes: curve.high.iter().copied().max().unwrap_or(0),
-            verdict,
+            growth: verdict,
             confidence,
             slope_bytes_per_second: per_second(slope_per_bin, width),
             freed_at_exit,

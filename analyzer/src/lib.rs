@@ -6,12 +6,20 @@
 
 #![forbid(unsafe_code)]
 
+pub mod analysis;
 pub mod clock;
+pub mod context;
+pub mod finding;
+pub mod fingerprint;
 pub mod happens_before;
+mod hash;
+pub mod heap;
 pub mod options;
 pub mod order;
 pub mod race;
+pub mod report;
 pub mod rules;
+pub mod symbol;
 
 pub use options::{AnalyzeError, Options, Progress, Silent};
 pub use order::EventRef;

@@ -44,7 +44,7 @@ const GRADUAL: f64 = 0.2;
 /// The shape of a site's live bytes over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum GrowthVerdict {
     /// Grows evenly to the end.
     LinearLeak,
     /// Grows in jumps to the end.
@@ -61,7 +61,7 @@ pub enum Verdict {
     Steady,
 }
 
-impl Verdict {
+impl GrowthVerdict {
     /// Whether memory would run out if the program went on like this, and nobody gives it back.
     pub fn is_leak(self) -> bool {
         matches!(self, Self::LinearLeak | Self::Staircase)
@@ -84,7 +84,7 @@ impl Verdict {
 /// A verdict with what supports it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Growth {
-    pub(crate) verdict: Verdict,
+    pub(crate) verdict: GrowthVerdict,
     /// From 0 to 1.
     pub(crate) confidence: f64,
     /// Growth of the retained bytes per bin, while it lasted.
@@ -111,11 +111,11 @@ pub(crate) fn judge(curve: &Curve, recording_bins: u32) -> Growth {
     let burst = burst_share(curve, recording);
     if burst >= 0.95 {
         let why = format!("{:.0}% of its bytes came in one short stretch", burst * 100.0);
-        return growth(Verdict::OneOff, burst, 0.0, why);
+        return growth(GrowthVerdict::OneOff, burst, 0.0, why);
     }
     if working < SAMPLES_MIN {
         let why = "too short a stretch to show a trend".to_owned();
-        return growth(Verdict::Steady, 0.2, 0.0, why);
+        return growth(GrowthVerdict::Steady, 0.2, 0.0, why);
     }
 
     let shape = Shape::measure(curve, working);
@@ -125,16 +125,16 @@ pub(crate) fn judge(curve: &Curve, recording_bins: u32) -> Growth {
         let why = shape.growth_in_words(even);
         let confidence = evidence * shape.late_windows * shape.late_ratio.min(1.0).sqrt();
         let verdict = match (freed_at_exit, even) {
-            (true, _) => Verdict::FreedAtExit,
-            (false, true) => Verdict::LinearLeak,
-            (false, false) => Verdict::Staircase,
+            (true, _) => GrowthVerdict::FreedAtExit,
+            (false, true) => GrowthVerdict::LinearLeak,
+            (false, false) => GrowthVerdict::Staircase,
         };
         return growth(verdict, confidence, shape.slope_per_bin, why);
     }
     if shape.falls >= 2 && shape.ripple < 0.5 {
         let why = format!("given back {} times, by {:.0}% or more", shape.falls, FALL * 100.0);
         let confidence = evidence * (to_f64(shape.falls as u64) / 4.0).min(1.0);
-        return growth(Verdict::Sawtooth, confidence, 0.0, why);
+        return growth(GrowthVerdict::Sawtooth, confidence, 0.0, why);
     }
     if shape.is_ramp_then_level() {
         let why = format!(
@@ -143,10 +143,10 @@ pub(crate) fn judge(curve: &Curve, recording_bins: u32) -> Growth {
             shape.late_ratio.max(0.0) * 100.0
         );
         let confidence = evidence * (1.0 - shape.late_ratio.clamp(0.0, 1.0));
-        return growth(Verdict::Saturating, confidence, 0.0, why);
+        return growth(GrowthVerdict::Saturating, confidence, 0.0, why);
     }
     let why = "goes up and down around a level".to_owned();
-    growth(Verdict::Steady, evidence * 0.8, 0.0, why)
+    growth(GrowthVerdict::Steady, evidence * 0.8, 0.0, why)
 }
 
 /// How deep a fall must be, as a share of the curve's height, to be a tooth.
@@ -279,7 +279,8 @@ fn growing_windows(values: &[f64], slope: f64) -> f64 {
     while start + window < values.len() {
         windows += 1;
         let expected = slope * to_f64(window as u64);
-        growing += u32::from(values[start + window] - values[start] >= expected / 4.0 && slope > 0.0);
+        growing +=
+            u32::from(values[start + window] - values[start] >= expected / 4.0 && slope > 0.0);
         start += window;
     }
     if windows == 0 { 0.0 } else { f64::from(growing) / f64::from(windows) }

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use mmtrace_analyzer::heap::{Limits, LiveHeap, SiteHistory, Verdict};
+use mmtrace_analyzer::heap::{Limits, LiveHeap, SiteHistory, GrowthVerdict};
 use mmtrace_format::{Event, EventKind, StackId, Timestamp};
 
 const SEEDS: u64 = 60;
@@ -259,17 +259,17 @@ fn steady(program: &mut Program) {
     }
 }
 
-fn right_of(pattern: fn(&mut Program), accepted: &[Verdict]) -> (u64, Vec<String>) {
+fn right_of(pattern: fn(&mut Program), accepted: &[GrowthVerdict]) -> (u64, Vec<String>) {
     let mut right = 0;
     let mut wrong = Vec::new();
     for seed in 0..SEEDS {
         let mut program = Program::new(seed);
         pattern(&mut program);
         let site = program.history();
-        if accepted.contains(&site.verdict) {
+        if accepted.contains(&site.growth) {
             right += 1;
         } else {
-            wrong.push(format!("seed {seed}: {:?} ({:.2}) {}", site.verdict, site.confidence, site.why));
+            wrong.push(format!("seed {seed}: {:?} ({:.2}) {}", site.growth, site.confidence, site.why));
         }
     }
     (right, wrong)
@@ -277,8 +277,8 @@ fn right_of(pattern: fn(&mut Program), accepted: &[Verdict]) -> (u64, Vec<String
 
 #[test]
 fn the_verdict_is_right_for_at_least_95_of_100_heaps_of_every_pattern() {
-    use Verdict::{FreedAtExit, LinearLeak, OneOff, Saturating, Sawtooth, Staircase, Steady};
-    type Pattern = (&'static str, fn(&mut Program), Verdict);
+    use GrowthVerdict::{FreedAtExit, LinearLeak, OneOff, Saturating, Sawtooth, Staircase, Steady};
+    type Pattern = (&'static str, fn(&mut Program), GrowthVerdict);
     let patterns: [Pattern; 11] = [
         ("linear leak", linear_leak, LinearLeak),
         ("leak under a sawtooth", leak_under_a_sawtooth, LinearLeak),
@@ -311,7 +311,7 @@ fn nothing_that_levels_off_is_ever_called_a_leak() {
             let mut program = Program::new(seed);
             pattern(&mut program);
             let site = program.history();
-            assert!(!site.verdict.is_leak(), "seed {seed}: {site:?}");
+            assert!(!site.growth.is_leak(), "seed {seed}: {site:?}");
         }
     }
 }
@@ -327,7 +327,7 @@ fn the_slope_of_a_leak_is_what_it_loses_a_second() {
         program.alloc();
     }
     let site = program.history();
-    assert_eq!(site.verdict, Verdict::LinearLeak);
+    assert_eq!(site.growth, GrowthVerdict::LinearLeak);
     // 1000 bytes on average every millisecond on average.
     assert!((900_000..1_100_000).contains(&site.slope_bytes_per_second), "{site:?}");
     assert!(site.confidence > 0.8, "{site:?}");

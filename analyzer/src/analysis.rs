@@ -1,0 +1,132 @@
+//! From a log to its report: which passes run, in which order, and what each contributes.
+
+mod gaps;
+mod heap;
+
+use std::collections::BTreeSet;
+
+use mmtrace_format::table::Tables;
+use mmtrace_format::{ModuleId, ThreadId};
+
+use crate::context::{Context, SyncEvent, reason};
+use crate::finding::grouping::{NamedStacks, bugs};
+use crate::finding::race::{Writer, questions};
+use crate::finding::{Finding, FindingKind};
+use crate::heap::{HeapHistory, Limits, LiveHeap};
+use crate::options::{Options, Progress};
+use crate::order::{Merge, Trace};
+use crate::race::{RacePair, Races, detect};
+use crate::report::{
+    BlockedSummary, BlockedThread, HeapSummary, LogFacts, RaceSummary, Report, ReportedGap, SCHEMA,
+    Summary, Verdict,
+};
+use crate::symbol::{Section, Symbols};
+
+/// What an analysis reads besides the events themselves.
+pub struct Input<'a> {
+    /// What events name.
+    pub tables: &'a Tables,
+    /// The ELF sections that the log has of a module.
+    pub sections: &'a dyn Fn(ModuleId) -> Vec<Section>,
+    /// What was recorded.
+    pub log: LogFacts,
+    /// The holes that reading the log found.
+    pub gaps: Vec<ReportedGap>,
+}
+
+impl std::fmt::Debug for Input<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Input").field("log", &self.log).finish_non_exhaustive()
+    }
+}
+
+/// Runs all passes on the present `rayon` pool. The report is the same for any number of threads.
+pub fn report(
+    trace: &Trace<'_>,
+    input: &Input<'_>,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Report {
+    let races = detect(trace, options, progress);
+    let mut symbols = Symbols::new(input.tables, input.sections);
+    let mut stacks = NamedStacks::default();
+    let bugs = bugs(&races.pairs, &mut stacks, &mut symbols);
+
+    progress.phase("context", trace.totals().events);
+    let limits = Limits::within(options.memory);
+    let questions = questions(&bugs, &races.pairs);
+    let mut context = Context::new(trace.threads(), questions, LiveHeap::new(limits));
+    Merge::new(trace).run(&mut context);
+    progress.advance(trace.totals().events);
+
+    let pairs = &races.pairs;
+    let (symbols, stacks) = (&mut symbols, &mut stacks);
+    let mut findings = Writer { pairs, context: &context, symbols, stacks }.findings(&bugs);
+    let blocked = blocked_threads(&context, symbols);
+    let history = context.into_heap().map(LiveHeap::finish);
+    findings.extend(history.iter().flat_map(|history| heap::findings(history, symbols)));
+    // Stable: within a severity, the order in which they were found.
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+
+    let log = LogFacts { duration_ns: trace.totals().duration_ns, ..input.log.clone() };
+    let (gaps, gap_count) = gaps::collect(trace, &races, &input.gaps);
+    let summary = Summary {
+        events: races.events,
+        accesses: races.accesses,
+        goroutines: trace.threads().len() as u64,
+        gaps: gap_count,
+        races: race_summary(&races, bugs.len()),
+        blocked: BlockedSummary { at_end: blocked.len() as u64 },
+        heap: heap_summary(history.as_ref(), &findings),
+    };
+    Report {
+        schema: SCHEMA,
+        verdict: Verdict::of(&findings, gaps.is_empty() && log.complete),
+        summary,
+        findings,
+        blocked,
+        heap: history.map(|history| heap::report(history, log.duration_ns, symbols)),
+        gaps,
+        log,
+    }
+}
+
+fn race_summary(races: &Races, findings: usize) -> RaceSummary {
+    let places = |pair: &RacePair| {
+        let (a, b) = (pair.first.stack, pair.second.stack);
+        (a.min(b), a.max(b))
+    };
+    RaceSummary {
+        findings: findings as u64,
+        site_pairs: races.pairs.iter().map(places).collect::<BTreeSet<_>>().len() as u64,
+        event_pairs: races.event_pairs(),
+        addresses: races.addresses,
+    }
+}
+
+fn heap_summary(history: Option<&HeapHistory>, findings: &[Finding]) -> HeapSummary {
+    let growing = findings.iter().filter(|finding| finding.kind == FindingKind::HeapGrowth);
+    history.map_or_else(HeapSummary::default, |history| HeapSummary {
+        findings: growing.count() as u64,
+        allocations: history.totals.allocations,
+        frees: history.totals.frees,
+        peak_bytes: history.peak.live_bytes,
+        live_at_end_bytes: history.totals.live_at_end_bytes,
+    })
+}
+
+fn blocked_threads(context: &Context<'_>, symbols: &mut Symbols<'_>) -> Vec<BlockedThread> {
+    let mut thread = |sync: &SyncEvent| BlockedThread {
+        goroutine: sync.at.thread.as_u32(),
+        goroutine_name: thread_name(context, symbols, sync.at.thread),
+        reason: reason(&sync.event),
+        since_ns: sync.event.time.ns,
+        stack: symbols.stack(sync.event.stack),
+    };
+    context.blocked().iter().map(&mut thread).collect()
+}
+
+fn thread_name(context: &Context<'_>, symbols: &Symbols<'_>, thread: ThreadId) -> Option<String> {
+    let name = symbols.string(context.life(thread)?.name);
+    (!name.is_empty()).then(|| name.to_owned())
+}

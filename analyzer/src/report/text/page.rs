@@ -1,0 +1,208 @@
+//! A page of text: indentation, wrapping, and colours if they were asked for.
+
+use std::fmt::{self, Write as _};
+
+use anstyle::{AnsiColor, Style};
+
+/// What a piece of text is, for those who see colours. Nothing is said by colour alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tone {
+    Plain,
+    Heading,
+    Danger,
+    Caution,
+    Good,
+    Place,
+    Faint,
+}
+
+impl Tone {
+    fn style(self) -> Style {
+        match self {
+            Self::Plain => Style::new(),
+            Self::Heading => Style::new().bold(),
+            Self::Danger => AnsiColor::Red.on_default().bold(),
+            Self::Caution => AnsiColor::Yellow.on_default().bold(),
+            Self::Good => AnsiColor::Green.on_default().bold(),
+            Self::Place => AnsiColor::Cyan.on_default(),
+            Self::Faint => Style::new().dimmed(),
+        }
+    }
+}
+
+/// Text with a tone.
+#[derive(Clone, Debug)]
+pub(super) struct Painted {
+    tone: Tone,
+    text: String,
+}
+
+/// `text` in this tone.
+pub(super) fn paint(tone: Tone, text: impl fmt::Display) -> Painted {
+    Painted { tone, text: text.to_string() }
+}
+
+impl Painted {
+    /// Followed by spaces up to this many characters.
+    pub(super) fn padded(mut self, width: usize) -> Self {
+        let len = self.text.chars().count();
+        self.text.extend(std::iter::repeat_n(' ', width.saturating_sub(len)));
+        self
+    }
+}
+
+impl From<&str> for Painted {
+    fn from(text: &str) -> Self {
+        paint(Tone::Plain, text)
+    }
+}
+
+impl From<String> for Painted {
+    fn from(text: String) -> Self {
+        Self { tone: Tone::Plain, text }
+    }
+}
+
+/// The text so far.
+#[derive(Debug)]
+pub(super) struct Page {
+    text: String,
+    width: usize,
+    color: bool,
+}
+
+impl Page {
+    pub(super) fn new(width: usize, color: bool) -> Self {
+        Self { text: String::new(), width: width.max(40), color }
+    }
+
+    pub(super) fn into_text(self) -> String {
+        self.text
+    }
+
+    /// An empty line, unless there is one already.
+    pub(super) fn blank(&mut self) {
+        if !self.text.is_empty() && !self.text.ends_with("\n\n") {
+            self.text.push('\n');
+        }
+    }
+
+    /// A line of pieces. It is never broken: places and names are to be copied whole.
+    pub(super) fn line(&mut self, indent: usize, pieces: impl IntoIterator<Item = Painted>) {
+        self.text.extend(std::iter::repeat_n(' ', indent));
+        for piece in pieces {
+            self.piece(&piece);
+        }
+        self.text.truncate(self.text.trim_end_matches(' ').len());
+        self.text.push('\n');
+    }
+
+    /// A paragraph, broken at spaces to fit; every line but the first is indented by `hang` more.
+    pub(super) fn paragraph(&mut self, indent: usize, hang: usize, lead: &Painted, text: &str) {
+        self.text.extend(std::iter::repeat_n(' ', indent));
+        self.piece(lead);
+        let mut column = indent + lead.text.chars().count();
+        let mut at_start = true;
+        for word in text.split(' ') {
+            let len = word.chars().count();
+            if !at_start && column + 1 + len > self.width {
+                self.text.push('\n');
+                self.text.extend(std::iter::repeat_n(' ', indent + hang));
+                column = indent + hang;
+            } else if !at_start {
+                self.text.push(' ');
+                column += 1;
+            }
+            self.text.push_str(word);
+            column += len;
+            at_start = false;
+        }
+        self.text.push('\n');
+    }
+
+    fn piece(&mut self, piece: &Painted) {
+        let text = clean(&piece.text);
+        if self.color && piece.tone != Tone::Plain {
+            let style = piece.tone.style();
+            write!(self.text, "{style}{text}{style:#}").expect("a String takes all text");
+        } else {
+            self.text.push_str(&text);
+        }
+    }
+}
+
+/// Names come from the log: whatever controls a terminal is shown, not done.
+fn clean(text: &str) -> String {
+    let shown =
+        |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
+}
+
+/// A count with a comma after every third digit: `1,234,567`.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 race`, `2 races`.
+pub(super) fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(number), if number == 1 { one } else { many })
+}
+
+/// A size with a unit: `14.0 MiB`.
+pub(super) fn size(bytes: u64) -> String {
+    scaled(bytes, 1024, &["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"])
+}
+
+/// A time with a unit: `2.4 s`.
+pub(super) fn duration(ns: u64) -> String {
+    scaled(ns, 1000, &["ns", "us", "ms", "s", "ks"])
+}
+
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+fn scaled(number: u64, step: u64, units: &[&str]) -> String {
+    let (mut scale, mut unit) = (1_u64, 0);
+    while unit + 1 < units.len() && number / scale >= step {
+        scale *= step;
+        unit += 1;
+    }
+    if unit == 0 {
+        format!("{number} {}", units[0])
+    } else {
+        format!("{:.1} {}", number as f64 / scale as f64, units[unit])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_have_units() {
+        assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!((size(1023), size(1 << 20)), ("1023 B".to_owned(), "1.0 MiB".to_owned()));
+        assert_eq!(duration(2_400_000_000), "2.4 s");
+        assert_eq!(size(u64::MAX), "16.0 EiB");
+    }
+
+    #[test]
+    fn a_paragraph_is_broken_at_spaces_and_hangs() {
+        let mut page = Page::new(40, false);
+        page.paragraph(2, 4, &"why ".into(), "one two three four five six seven eight nine");
+        assert_eq!(page.into_text(), "  why one two three four five six seven\n      eight nine\n");
+    }
+
+    #[test]
+    fn a_name_cannot_command_the_terminal() {
+        let mut page = Page::new(80, true);
+        page.line(0, [paint(Tone::Plain, "evil\u{1b}[2J")]);
+        assert_eq!(page.into_text(), "evil\\u{1b}[2J\n");
+    }
+}

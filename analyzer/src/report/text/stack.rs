@@ -1,0 +1,66 @@
+//! A stack, innermost first, with the source line of the frame that matters.
+
+use super::TextOptions;
+use super::page::{Page, Tone, paint};
+use crate::symbol::{Frame, Place, program_frame};
+
+/// The most frames shown of a stack; the outermost says least, but the last is always shown.
+const FRAMES_MAX: usize = 12;
+/// Names longer than this do not widen the column for the others.
+const NAME_MAX: usize = 44;
+
+pub(super) fn write(page: &mut Page, options: &TextOptions<'_>, indent: usize, stack: &[Frame]) {
+    if stack.is_empty() {
+        page.line(indent, [paint(Tone::Faint, "no stack was recorded")]);
+        return;
+    }
+    let names: Vec<String> = stack.iter().map(|frame| name(frame)).collect();
+    let width = names.iter().map(|name| name.chars().count().min(NAME_MAX)).max().unwrap_or(0);
+    let matters = program_frame(stack);
+    for (number, (frame, name)) in stack.iter().zip(&names).enumerate() {
+        let is_last = number + 1 == stack.len();
+        if number == FRAMES_MAX - 1 && !is_last {
+            let left_out = stack.len() - FRAMES_MAX;
+            page.line(indent, [paint(Tone::Faint, format!("    {left_out} frames more"))]);
+        }
+        if number >= FRAMES_MAX - 1 && !is_last {
+            continue;
+        }
+        let tone = if frame.is_library() { Tone::Faint } else { Tone::Plain };
+        page.line(
+            indent,
+            [
+                paint(Tone::Faint, format!("{number:>2} ")),
+                paint(tone, name).padded(if place(frame).is_some() { width + 2 } else { 0 }),
+                paint(Tone::Place, place(frame).unwrap_or_default()),
+                paint(Tone::Faint, if frame.inlined { " (inlined)" } else { "" }),
+            ],
+        );
+        if matters.is_some_and(|matters| std::ptr::eq(matters, frame)) {
+            excerpt(page, options, indent, frame);
+        }
+    }
+}
+
+/// The function, or the place if that is all there is.
+fn name(frame: &Frame) -> String {
+    frame.to_string()
+}
+
+/// The place, where the name is not the place already.
+fn place(frame: &Frame) -> Option<String> {
+    frame.function.as_ref()?;
+    frame.file.as_ref()?;
+    let column = frame.column.map(|column| format!(":{column}")).unwrap_or_default();
+    Some(format!("{}{column}", Place(frame)))
+}
+
+fn excerpt(page: &mut Page, options: &TextOptions<'_>, indent: usize, frame: &Frame) {
+    let (Some(source), Some(file), Some(line)) = (options.source, &frame.file, frame.line) else {
+        return;
+    };
+    if let Some(text) = source(file, line) {
+        let number = paint(Tone::Faint, format!("   {line:>5} | "));
+        page.line(indent, [number, text.trim_end().into()]);
+    }
+}

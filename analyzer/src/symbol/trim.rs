@@ -1,0 +1,157 @@
+//! Which frames of a stack are not the program's: the recorder's, and those that start threads.
+
+use super::Frame;
+
+/// Functions of the recorder itself, as paths and as `impl` paths.
+const RECORDER: [&str; 2] = ["mmtrace_recorder::", "mmtrace_recorder["];
+
+/// Where a thread's or the program's own code begins: this frame and all outside it are machinery.
+const BOUNDARIES: [&str; 5] = [
+    "std::sys::backtrace::__rust_begin_short_backtrace",
+    "std::sys_common::backtrace::__rust_begin_short_backtrace",
+    "runtime.goexit",
+    "runtime.main",
+    "testing.tRunner",
+];
+
+/// What runs between a boundary and the program, or starts a thread where there is no boundary.
+const STARTERS: [&str; 14] = [
+    "std::thread::",
+    "std::rt::",
+    "std::panic::",
+    "std::panicking::",
+    "std::sys::",
+    "std::sys_common::",
+    "core::panic::",
+    "core::ops::function::",
+    "alloc::boxed::Box",
+    "test::",
+    "__libc_start",
+    "_start",
+    "clone",
+    "start_thread",
+];
+
+/// Paths of the languages' own libraries.
+const LIBRARIES: [&str; 12] = [
+    "std::",
+    "core::",
+    "alloc::",
+    "hashbrown::",
+    "__rust_",
+    "__rustc::",
+    "runtime.",
+    "internal/",
+    "sync.",
+    "sync/atomic.",
+    "reflect.",
+    "testing.",
+];
+
+/// A stack without the recorder's frames at its inner end, and without what starts threads at its
+/// outer end. A stack that would be left empty stays as it is.
+pub fn trim(mut frames: Vec<Frame>) -> Vec<Frame> {
+    let inner = frames.iter().take_while(|frame| is_recorder_or_glue(frame)).count();
+    // Glue is only cut off together with the recorder around it.
+    let inner = frames[..inner].iter().rposition(is_recorder).map_or(0, |last| last + 1);
+    let boundary =
+        frames.iter().position(|frame| function(frame, |name| starts(name, &BOUNDARIES)));
+    let mut outer = boundary.unwrap_or(frames.len());
+    while outer > inner && is_starter(&frames[outer - 1]) {
+        outer -= 1;
+    }
+    if inner >= outer {
+        return frames;
+    }
+    frames.truncate(outer);
+    frames.drain(..inner);
+    frames
+}
+
+/// Whether a function belongs to a language's own library.
+pub fn is_library(function: &str) -> bool {
+    starts(function, &LIBRARIES)
+}
+
+fn is_recorder(frame: &Frame) -> bool {
+    function(frame, |name| starts(name, &RECORDER))
+}
+
+fn is_recorder_or_glue(frame: &Frame) -> bool {
+    is_recorder(frame)
+        || function(frame, |name| name.starts_with("core::") || name.starts_with("__rust"))
+}
+
+fn is_starter(frame: &Frame) -> bool {
+    is_recorder(frame) || function(frame, |name| starts(name, &STARTERS) || name == "main")
+}
+
+fn function(frame: &Frame, is: impl Fn(&str) -> bool) -> bool {
+    frame.function.as_deref().is_some_and(is)
+}
+
+/// Whether a path begins with one of these, be it as `<a::B as c::D>::e`, which is of `a` or of `c`.
+fn starts(name: &str, prefixes: &[&str]) -> bool {
+    let (own, of_trait) = match name.strip_prefix('<') {
+        None => (name, None),
+        Some(path) => (path.trim_start_matches('&'), path.split_once(" as ").map(|(_, t)| t)),
+    };
+    let begins = |path: &str| prefixes.iter().any(|prefix| path.starts_with(prefix));
+    // `<app::T as core::fmt::Debug>::fmt` is the program's: the type decides, a generic one cannot.
+    let is_generic = !own.split(" as ").next().unwrap_or(own).contains("::");
+    begins(own) || (is_generic && of_trait.is_some_and(begins))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trimmed(names: &[&str]) -> Vec<String> {
+        let frame = |name: &&str| Frame { function: Some((*name).to_owned()), ..Frame::default() };
+        let frames = trim(names.iter().map(frame).collect());
+        frames.into_iter().filter_map(|frame| frame.function).collect()
+    }
+
+    #[test]
+    fn the_recorder_is_cut_off_inside_and_thread_starting_outside() {
+        let frames = trimmed(&[
+            "mmtrace_recorder::log::push",
+            "core::option::Option<T>::map",
+            "<mmtrace_recorder::sync::Mutex<T> as core::ops::deref::Deref>::deref",
+            "alloc::vec::Vec<T>::push",
+            "app::work",
+            "app::main::{{closure}}",
+            "mmtrace_recorder::thread::spawn::{{closure}}",
+            "std::sys::backtrace::__rust_begin_short_backtrace",
+            "<F as core::ops::function::FnOnce>::call_once",
+            "std::sys::thread::unix::Thread::new::thread_start",
+        ]);
+        assert_eq!(frames, ["alloc::vec::Vec<T>::push", "app::work", "app::main::{{closure}}"]);
+    }
+
+    #[test]
+    fn go_stacks_end_where_the_runtime_begins() {
+        assert_eq!(trimmed(&["main.worker", "runtime.goexit"]), ["main.worker"]);
+        assert_eq!(trimmed(&["main.main", "runtime.main", "runtime.goexit"]), ["main.main"]);
+    }
+
+    #[test]
+    fn library_code_inside_the_program_stays() {
+        let names = ["core::slice::sort", "app::sort_all"];
+        assert_eq!(trimmed(&names), names);
+    }
+
+    #[test]
+    fn a_stack_of_nothing_but_machinery_stays_as_it_is() {
+        let names = ["mmtrace_recorder::session::start", "std::rt::lang_start"];
+        assert_eq!(trimmed(&names), names);
+    }
+
+    #[test]
+    fn an_impl_belongs_to_its_type() {
+        assert!(is_library("<alloc::vec::Vec<T> as core::clone::Clone>::clone"));
+        assert!(is_library("<T as core::convert::Into<U>>::into"));
+        assert!(!is_library("<app::Thing as core::fmt::Debug>::fmt"));
+        assert!(!is_library("app::run"));
+    }
+}
