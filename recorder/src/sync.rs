@@ -22,6 +22,9 @@
 //! An object is known by its address. One that is moved is another object from then on, which is
 //! right, since it can only be moved while nobody uses it.
 //!
+//! Left out are what std deprecates or has not stabilised, and what is younger than this crate's
+//! oldest compiler: `RwLockWriteGuard::downgrade`, and the arithmetic of `AtomicPtr`.
+//!
 //! # Arc
 //!
 //! [`Arc`] and [`Weak`] are std's own: a wrapper could not be made from `Arc<dyn Trait>` or be a

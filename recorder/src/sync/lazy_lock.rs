@@ -44,6 +44,31 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     }
 }
 
+impl<T, F: FnOnce() -> T> LazyLock<T, F> {
+    /// The value, made now if it was not.
+    ///
+    /// # Panics
+    /// If the function panics, and ever after.
+    #[track_caller]
+    pub fn force_mut(this: &mut Self) -> &mut T {
+        Self::force(this);
+        this.value.get_mut().expect("forced above")
+    }
+}
+
+impl<T, F> LazyLock<T, F> {
+    /// The value, if it was made.
+    #[track_caller]
+    pub fn get(this: &Self) -> Option<&T> {
+        this.value.get()
+    }
+
+    /// The value, if it was made.
+    pub fn get_mut(this: &mut Self) -> Option<&mut T> {
+        this.value.get_mut()
+    }
+}
+
 impl<T, F: FnOnce() -> T> Deref for LazyLock<T, F> {
     type Target = T;
 
@@ -57,8 +82,7 @@ impl<T, F: FnOnce() -> T> Deref for LazyLock<T, F> {
 impl<T, F: FnOnce() -> T> DerefMut for LazyLock<T, F> {
     #[track_caller]
     fn deref_mut(&mut self) -> &mut T {
-        Self::force(self);
-        self.value.get_mut().expect("forced above")
+        Self::force_mut(self)
     }
 }
 

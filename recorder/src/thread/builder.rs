@@ -138,6 +138,29 @@ impl Builder {
         Ok(JoinHandle { inner, thread, child: recorded })
     }
 
+    /// Starts it, without a lifetime that its function must outlive.
+    ///
+    /// # Errors
+    /// If the system cannot start another thread. The log has then a child that never began.
+    ///
+    /// # Safety
+    /// As std's: the thread must have ended before anything ends that `f` or its result borrows.
+    #[expect(unsafe_code, reason = "the caller makes the promise that std asks for")]
+    #[track_caller]
+    pub unsafe fn spawn_unchecked<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
+        let child = Child::announce();
+        let (recorded, token) = child.handles();
+        // SAFETY: the caller's promise about `f` and its result; what is added to `f` borrows
+        // nothing.
+        let inner = unsafe { self.inner.spawn_unchecked(move || child.run(f)) }?;
+        let thread = Thread::new(inner.thread().clone(), token);
+        Ok(JoinHandle { inner, thread, child: recorded })
+    }
+
     /// Starts it in a scope.
     ///
     /// # Errors

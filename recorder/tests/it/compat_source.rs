@@ -1,5 +1,6 @@
 // Included by sync_compat.rs, which says what `sync` and `thread` are here.
 
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -44,6 +45,7 @@ assert_not!(RwLock<std::cell::Cell<u8>>: Sync);
 
 fn shared<T: Send + Sync>() {}
 fn sendable<T: Send>() {}
+fn unwind_safe<T: UnwindSafe + RefUnwindSafe>() {}
 fn sharable<T: Sync>() {}
 
 #[test]
@@ -62,6 +64,23 @@ fn what_is_shared_in_std_is_shared() {
     shared::<thread::JoinHandle<u8>>();
     sendable::<mpsc::Receiver<std::cell::Cell<u8>>>();
     sharable::<MutexGuard<'static, u8>>();
+}
+
+#[test]
+fn what_may_cross_a_caught_panic_in_std_may() {
+    unwind_safe::<Mutex<std::cell::Cell<u8>>>();
+    unwind_safe::<RwLock<std::cell::Cell<u8>>>();
+    unwind_safe::<OnceLock<u8>>();
+    unwind_safe::<LazyLock<u8>>();
+    unwind_safe::<Condvar>();
+    unwind_safe::<Once>();
+    unwind_safe::<Barrier>();
+    unwind_safe::<AtomicUsize>();
+    unwind_safe::<AtomicPtr<u8>>();
+    unwind_safe::<mpsc::Sender<u8>>();
+    unwind_safe::<mpsc::SyncSender<u8>>();
+    unwind_safe::<mpsc::Receiver<u8>>();
+    unwind_safe::<thread::Thread>();
 }
 
 #[test]

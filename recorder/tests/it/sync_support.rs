@@ -61,8 +61,10 @@ impl Recording {
         text
     }
 
-    pub(crate) fn lines(&self, thread: usize) -> impl Iterator<Item = &'static str> {
-        self.thread(thread).leak().lines()
+    /// The lines of one thread that contain this.
+    pub(crate) fn lines_with(&self, thread: usize, part: &str) -> Vec<String> {
+        let text = self.thread(thread);
+        text.lines().filter(|line| line.contains(part)).map(str::to_owned).collect()
     }
 
     /// All events, thread by thread.
@@ -204,7 +206,7 @@ impl Sleeper {
     /// Waits until the thread sleeps.
     pub(crate) fn wait_until_asleep(&self) {
         loop {
-            let stat = self.status.get().map(|path| std::fs::read_to_string(path));
+            let stat = self.status.get().map(std::fs::read_to_string);
             if let Some(Ok(stat)) = stat
                 // The state follows the name, which is in brackets and may contain anything.
                 && stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))

@@ -68,8 +68,7 @@ fn a_scope_joins_the_threads_that_were_not() {
         });
         assert_eq!(total, 1);
     });
-    let joins: Vec<&str> = log.lines(0).filter(|line| line.contains("join child")).collect();
-    assert_eq!(joins, ["t0 join child=t1", "t0 join child=t2"]);
+    assert_eq!(log.lines_with(0, "join child"), ["t0 join child=t1", "t0 join child=t2"]);
 }
 
 #[test]
@@ -99,7 +98,7 @@ fn a_thread_of_a_scope_may_start_another_in_it() {
     });
     assert_eq!(ran.into_inner(), 2);
     assert!(log.thread(1).contains("t1 spawn child=t2\n"));
-    assert_eq!(log.lines(0).filter(|line| line.contains("join child")).count(), 2);
+    assert_eq!(log.lines_with(0, "join child").len(), 2);
 }
 
 #[test]

@@ -201,6 +201,37 @@ impl AtomicBool {
         Err(old)
     }
 
+    /// What [`Self::fetch_update`] does, under the name that std gave it in 1.95.
+    ///
+    /// # Errors
+    /// If `f` returns nothing: the value.
+    #[track_caller]
+    pub fn try_update(
+        &self,
+        set_order: Ordering,
+        fetch_order: Ordering,
+        f: impl FnMut(bool) -> Option<bool>,
+    ) -> Result<bool, bool> {
+        self.fetch_update(set_order, fetch_order, f)
+    }
+
+    /// Replaces the value by what `f` makes of it, as often as it takes; returns the old one.
+    #[track_caller]
+    pub fn update(
+        &self,
+        set_order: Ordering,
+        fetch_order: Ordering,
+        mut f: impl FnMut(bool) -> bool,
+    ) -> bool {
+        let mut old = self.load(fetch_order);
+        loop {
+            match self.compare_exchange_weak(old, f(old), set_order, fetch_order) {
+                Ok(old) => return old,
+                Err(found) => old = found,
+            }
+        }
+    }
+
     #[inline]
     #[track_caller]
     fn modify(

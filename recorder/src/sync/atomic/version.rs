@@ -87,6 +87,30 @@ mod tests {
         assert_eq!(first, second);
     }
 
+    /// With relaxed operations, which order nothing themselves. Under Miri, which shows weak memory,
+    /// with `-Zmiri-many-seeds`.
+    #[test]
+    fn one_version_has_one_value() {
+        static PLACE: AtomicU64 = AtomicU64::new(0);
+        let rounds = if cfg!(miri) { 20 } else { 20_000 };
+        let version = Version::of(0x28);
+        std::thread::scope(|s| {
+            s.spawn(|| {
+                for round in 1..=rounds {
+                    version.write(|| PLACE.store(round, Ordering::Relaxed));
+                }
+            });
+            let mut last = (0, None);
+            for _ in 0..rounds {
+                let (value, at) = version.observe(|| PLACE.load(Ordering::Relaxed));
+                if at.is_some() && at == last.1 {
+                    assert_eq!(value, last.0);
+                }
+                last = (value, at);
+            }
+        });
+    }
+
     #[test]
     fn a_load_during_a_write_has_no_version() {
         let version = Version::of(0x18);
