@@ -137,3 +137,6 @@ impl MergeSink for Walker<'_, '_> {
         self.visitor.gap(gap);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -204,25 +204,14 @@ fn join_into(mine: &mut Node, theirs: &Node) -> Joined {
 /// Joins a tree that is lower than `ours`: all of it lies under the first child.
 fn join_lower(ours: &mut Arc<Branch>, theirs: &Node) -> Joined {
     let others = ours.children.iter().skip(1).any(Option::is_some);
-    let under = match &ours.children[0] {
-        None => Joined::Taken,
-        Some(child) if child.is(theirs) => Joined::Equal,
-        Some(_) => Joined::Mixed,
-    };
-    let under = if under == Joined::Equal {
-        under
+    let under = if ours.children[0].is_some() {
+        join_child(ours, 0, theirs)
     } else {
         let height = ours.height - 1;
-        let first = &mut Arc::make_mut(ours).children[0];
-        match first {
-            None => {
-                let mut child = Some(theirs.clone());
-                grow(&mut child, height);
-                *first = child;
-                Joined::Taken
-            }
-            Some(child) => join_into(child, theirs),
-        }
+        let mut child = Some(theirs.clone());
+        grow(&mut child, height);
+        Arc::make_mut(ours).children[0] = child;
+        Joined::Taken
     };
     // Whatever the other children hold, theirs does not.
     Joined::of(others || matches!(under, Joined::Known | Joined::Mixed), under.is_news())
@@ -277,6 +266,9 @@ fn join_branch(ours: &mut Arc<Branch>, other: &Branch) -> Joined {
 }
 
 fn join_child(ours: &mut Arc<Branch>, index: usize, theirs: &Node) -> Joined {
+    if ours.children[index].as_ref().is_some_and(|mine| mine.is(theirs)) {
+        return Joined::Equal;
+    }
     if let Some(branch) = Arc::get_mut(ours) {
         let place = &mut branch.children[index];
         return place.as_mut().map_or(Joined::Taken, |mine| join_into(mine, theirs));

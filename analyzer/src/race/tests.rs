@@ -55,3 +55,56 @@ fn random_traces_agree_with_the_oracle() {
         }
     }
 }
+
+/// The races of a story that has some, with any number of workers.
+fn racy_stories() -> impl Iterator<Item = Story> {
+    (0..40).map(|seed| generate::random_trace(seed, 200))
+}
+
+#[test]
+fn races_are_the_same_for_any_number_of_workers() {
+    let mut pairs = 0;
+    for story in racy_stories() {
+        let with = |threads| {
+            let options = Options { threads: std::num::NonZero::new(threads), ..Options::default() };
+            options.install(|| detect_in(&story, &options)).unwrap()
+        };
+        let one = with(1);
+        pairs += one.pairs.len();
+        assert_eq!(one, with(2));
+        assert_eq!(one, with(16));
+    }
+    assert!(pairs > 50, "{pairs} pairs are too few to tell");
+}
+
+#[test]
+fn less_memory_takes_more_passes_and_finds_the_same() {
+    let mut passes = 0;
+    for story in racy_stories() {
+        let all = detect_in(&story, &Options::default());
+        let little = detect_in(&story, &Options { memory: 1000, ..Options::default() });
+        passes = passes.max(little.passes);
+        assert_eq!(all, Races { passes: all.passes, chains: all.chains, ..little });
+    }
+    assert!(passes > 8, "{passes} passes: the budget was never short");
+}
+
+#[test]
+fn a_lost_chunk_is_a_gap_and_later_races_are_uncertain() {
+    let mut uncertain = 0;
+    for story in racy_stories() {
+        let whole = MemoryLanes::new(story.lines(), CHUNK_WORDS);
+        for lost in 0..crate::order::Lanes::chunk_count(&whole).min(6) {
+            let mut lanes = whole.clone();
+            lanes.damage(lost);
+            let found = detect(&Trace::new(&lanes), &Options::default(), &Silent);
+            assert!(!found.gaps.is_empty());
+            for pair in &found.pairs {
+                let after_gap = pair.second.order >= found.gaps[0].accesses_before;
+                assert_eq!(pair.uncertain, after_gap);
+                uncertain += usize::from(after_gap);
+            }
+        }
+    }
+    assert!(uncertain > 100, "{uncertain} uncertain pairs are too few to tell");
+}
