@@ -17,11 +17,24 @@
 pub mod access;
 pub mod chunk;
 pub mod event;
+pub mod handshake;
 pub mod id;
+pub mod layout;
+pub mod live;
+pub mod log;
+pub mod meta;
+pub mod recover;
 pub mod table;
 pub mod units;
+pub mod verify;
+pub mod version;
+pub mod writer;
 
 pub use access::{Access, AccessKind};
 pub use event::{Event, EventKind};
 pub use id::{CallSiteId, ModuleId, StackId, StreamId, StringId, ThreadId};
+pub use live::LiveLog;
+pub use log::{Gap, GapReason, Log};
+pub use meta::ProcessInfo;
 pub use units::{Address, FileOffset, STRIPE_COUNT, Timestamp, stripe_of};
+pub use writer::LogBuilder;

@@ -1,0 +1,515 @@
+//! Reading a log: [`Log`].
+//!
+//! A closed log is opened by its index, without looking at anything else. One without an index (its
+//! program was killed, the disk filled up, the copy was cut short) is *recovered* in memory: its
+//! blocks are walked, damage is stepped over, the open chunks are taken out of their slots. Either
+//! way the result is the same, and [`Log::gaps`] says what is missing from it.
+//!
+//! The file is mapped, never read whole; [`Log::advise_done`] gives memory back.
+
+mod bytes;
+mod gap;
+pub(crate) mod index;
+mod open;
+pub(crate) mod scan;
+mod slots;
+mod threads;
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+pub(crate) use bytes::LogBytes;
+pub use gap::{Gap, GapReason};
+pub use index::IndexError;
+pub use threads::FragmentRef;
+
+use crate::chunk::{Chunk, ChunkError, ChunkHeader};
+use crate::id::{ModuleId, ThreadId};
+use crate::layout::frame::{FrameError, Frames};
+use crate::layout::{BlockError, BlockHeader, BlockKind, Identity, PageError, State};
+use crate::meta::{self, BlockRecord, MetaError, ProcessInfo, Section};
+use crate::table::Tables;
+use crate::units::{FileOffset, Timestamp};
+
+use threads::Threads;
+
+/// Why a file cannot be read as a log at all.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is no such file.
+    #[error("{}: no such file", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is a folder.
+    #[error("{}: is a folder, expected a log", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The file is empty.
+    #[error("{}: byte 0: the file is empty, expected a log", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is no log, or none that this version reads.
+    #[error("{}: {source}", path.display())]
+    Page {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its first page.
+        source: PageError,
+    },
+    /// The system refused.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why a part of a log cannot be read. It costs the reader this part.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The block around it is damaged.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    /// The chunk is damaged.
+    #[error("{at}: {source}")]
+    Chunk {
+        /// Where the chunk's block begins.
+        at: FileOffset,
+        /// What is wrong with it.
+        source: ChunkError,
+    },
+    /// The block is whole, but not what the index says is there.
+    #[error("{at}: found {found}, expected {expected}")]
+    Mismatch {
+        /// Where the block begins.
+        at: FileOffset,
+        /// What is there.
+        found: String,
+        /// What the index says.
+        expected: String,
+    },
+    /// The block's frames are damaged.
+    #[error("{at}: {source}")]
+    Frame {
+        /// Where the block begins.
+        at: FileOffset,
+        /// What is wrong with them.
+        source: FrameError,
+    },
+    /// The block's records are damaged.
+    #[error("{at}: {source}")]
+    Record {
+        /// Where the block begins.
+        at: FileOffset,
+        /// What is wrong with them.
+        source: MetaError,
+    },
+}
+
+impl ReadError {
+    /// Where in the file the damage is.
+    pub const fn at(&self) -> FileOffset {
+        match self {
+            Self::Block(
+                BlockError::Truncated { at, .. }
+                | BlockError::Magic { at, .. }
+                | BlockError::Checksum { at, .. }
+                | BlockError::Misplaced { at, .. }
+                | BlockError::Field { at, .. },
+            )
+            | Self::Chunk { at, .. }
+            | Self::Mismatch { at, .. }
+            | Self::Frame { at, .. }
+            | Self::Record { at, .. } => *at,
+        }
+    }
+}
+
+/// A chunk of a log, as the directory has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChunkEntry {
+    /// What the chunk says of itself.
+    pub header: ChunkHeader,
+    /// Where its block, or the slot that it was taken out of, begins.
+    pub offset: FileOffset,
+    /// Bytes of the sealed chunk.
+    pub payload_len: u64,
+    /// Index into [`Log::recovered`], if it was taken out of a slot.
+    pub(crate) recovered: Option<u32>,
+}
+
+impl ChunkEntry {
+    /// Whether the program was killed before it could seal this chunk.
+    pub const fn is_recovered(&self) -> bool {
+        self.recovered.is_some()
+    }
+
+    /// Events and accesses.
+    pub fn record_count(&self) -> u64 {
+        u64::from(self.header.sync_count) + u64::from(self.header.access_count)
+    }
+
+    /// Where a fragment's events and accesses are in the two lanes; empty if there is no such
+    /// fragment.
+    pub fn fragment_extent(&self, fragment: usize) -> (Range<u32>, Range<u32>) {
+        let fragments = &self.header.fragments;
+        let Some(this) = fragments.get(fragment) else { return (0..0, 0..0) };
+        let (event_end, access_end) = fragments
+            .get(fragment + 1)
+            .map_or((self.header.sync_count, self.header.access_count), |next| {
+                (next.first_event, next.first_access)
+            });
+        (this.first_event..event_end, this.first_access..access_end)
+    }
+}
+
+/// A log, opened.
+#[derive(Debug)]
+pub struct Log {
+    path: PathBuf,
+    bytes: LogBytes,
+    identity: Identity,
+    state: State,
+    info: ProcessInfo,
+    tables: Tables,
+    chunks: Vec<ChunkEntry>,
+    blocks: Vec<BlockRecord>,
+    recovered: Vec<Vec<u8>>,
+    threads: Threads,
+    gaps: Vec<Gap>,
+}
+
+impl Log {
+    /// Opens a log.
+    ///
+    /// A log that is still being recorded opens, too: what was published until now is in it.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the file is no log. Whatever else is wrong with it is a [`Gap`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        Self::from_log_bytes(path, open_bytes(path)?)
+    }
+
+    /// Opens a log that is in memory. `path` is for messages.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the bytes are no log. Whatever else is wrong with them is a [`Gap`].
+    pub fn from_bytes(path: impl AsRef<Path>, bytes: Vec<u8>) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        if bytes.is_empty() {
+            return Err(OpenError::Empty { path: path.to_owned() });
+        }
+        Self::from_log_bytes(path, LogBytes::Owned(bytes))
+    }
+
+    fn from_log_bytes(path: &Path, bytes: LogBytes) -> Result<Self, OpenError> {
+        open::open(path, bytes, open::HeaderTrust::Checked)
+            .map_err(|source| OpenError::Page { path: path.to_owned(), source })
+    }
+
+    /// Opens a log whose identity may be damaged: that is a [`Gap`] then, as long as the file still
+    /// begins as logs do.
+    pub(crate) fn open_damaged(path: &Path) -> Result<Self, OpenError> {
+        open::open(path, open_bytes(path)?, open::HeaderTrust::Damaged)
+            .map_err(|source| OpenError::Page { path: path.to_owned(), source })
+    }
+
+    /// Where the log was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes of the file.
+    pub fn file_len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// Who recorded it, in which version of the format.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// What the first page says of the recording.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The recorded process.
+    pub fn info(&self) -> &ProcessInfo {
+        &self.info
+    }
+
+    /// What the events name.
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// The directory of chunks: those of a stream by number, streams by number.
+    pub fn chunks(&self) -> &[ChunkEntry] {
+        &self.chunks
+    }
+
+    /// What is missing. Damage inside a chunk shows only when that chunk is read:
+    /// [`Log::gap_of`] makes a gap of it.
+    pub fn gaps(&self) -> &[Gap] {
+        &self.gaps
+    }
+
+    /// Whether nothing is missing, as far as the directory tells.
+    pub fn is_complete(&self) -> bool {
+        self.gaps.is_empty()
+    }
+
+    /// Reads a chunk's header. Its lanes are neither read nor checked before they are decoded.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the chunk is damaged or not the one that the directory has.
+    ///
+    /// # Panics
+    /// If there is no such chunk.
+    pub fn chunk(&self, index: usize) -> Result<Chunk<'_>, ReadError> {
+        let entry = &self.chunks[index];
+        let at = entry.offset;
+        if let Some(recovered) = entry.recovered {
+            let bytes = &self.recovered[recovered as usize];
+            return Chunk::parse(bytes).map_err(|source| ReadError::Chunk { at, source });
+        }
+        let block = BlockHeader::decode(&self.bytes, at.0)?;
+        let header = &entry.header;
+        let expected = scan::chunk_block(header, at.0, entry.payload_len, block.payload_crc);
+        if block != expected {
+            return Err(mismatch(at, &block, &expected));
+        }
+        let payload = block.payload(&self.bytes)?;
+        let chunk = Chunk::parse(payload).map_err(|source| ReadError::Chunk { at, source })?;
+        if chunk.header() != header {
+            return Err(mismatch(at, chunk.header(), header));
+        }
+        Ok(chunk)
+    }
+
+    /// Says that a chunk's bytes will not be needed soon: they no longer count as memory in use.
+    ///
+    /// # Panics
+    /// If there is no such chunk.
+    pub fn advise_done(&self, index: usize) {
+        let entry = &self.chunks[index];
+        if entry.recovered.is_none() {
+            let start = entry.offset.0;
+            let end = start.saturating_add(crate::layout::block::block_len(entry.payload_len));
+            self.bytes.advise_done(start as usize..end as usize);
+        }
+    }
+
+    /// The gap that a chunk leaves which cannot be read.
+    ///
+    /// # Panics
+    /// If there is no such chunk.
+    pub fn gap_of(&self, index: usize, error: &impl std::fmt::Display) -> Gap {
+        let entry = &self.chunks[index];
+        Gap {
+            stream: Some(entry.header.stream),
+            thread: match entry.header.fragments.as_slice() {
+                [only] => Some(only.thread),
+                _ => None,
+            },
+            events: Some(entry.record_count()),
+            first_time: Some(entry.header.first_time),
+            last_time: Some(entry.header.last_time),
+            ..Gap::new(GapReason::DamagedChunk, entry.offset).with_detail(error)
+        }
+    }
+
+    /// Every thread that runs anywhere in the log, by number.
+    pub fn threads(&self) -> &[ThreadId] {
+        self.threads.ids()
+    }
+
+    /// A thread's fragments, in program order; none if there is no such thread.
+    pub fn fragments_of(&self, thread: ThreadId) -> &[FragmentRef] {
+        self.threads.fragments_of(thread)
+    }
+
+    /// The indices of the chunks that reach into a time window, its ends included.
+    pub fn chunks_between(
+        &self,
+        first: Timestamp,
+        last: Timestamp,
+    ) -> impl Iterator<Item = usize> + '_ {
+        let reaches = move |entry: &ChunkEntry| {
+            entry.header.first_time <= last && entry.header.last_time >= first
+        };
+        self.chunks.iter().enumerate().filter_map(move |(i, entry)| reaches(entry).then_some(i))
+    }
+
+    /// Events of all chunks, without accesses.
+    pub fn event_count(&self) -> u64 {
+        self.chunks.iter().map(|entry| u64::from(entry.header.sync_count)).sum()
+    }
+
+    /// Accesses of all chunks.
+    pub fn access_count(&self) -> u64 {
+        self.chunks.iter().map(|entry| u64::from(entry.header.access_count)).sum()
+    }
+
+    /// When the first chunk begins and the last one ends; `None` in a log without chunks.
+    pub fn time_range(&self) -> Option<(Timestamp, Timestamp)> {
+        let first = self.chunks.iter().map(|entry| entry.header.first_time).min()?;
+        let last = self.chunks.iter().map(|entry| entry.header.last_time).max()?;
+        Some((first, last))
+    }
+
+    /// Whether any symbols of this module were copied into the log.
+    pub fn has_symbols(&self, module: ModuleId) -> bool {
+        self.symbol_blocks(module).next().is_some()
+    }
+
+    /// The sections of a module that were copied into the log.
+    ///
+    /// # Errors
+    /// [`ReadError`] if a block of them is damaged; see [`Log::symbols_readable`] for the others.
+    pub fn symbols(&self, module: ModuleId) -> Result<Vec<Section>, ReadError> {
+        let (sections, error) = self.symbols_readable(module);
+        error.map_or(Ok(sections), Err)
+    }
+
+    /// The sections of a module that can be read whole, and the first error if others cannot.
+    pub fn symbols_readable(&self, module: ModuleId) -> (Vec<Section>, Option<ReadError>) {
+        let mut sections: Vec<(Section, u64)> = Vec::new();
+        let mut problem = None;
+        for block in self.symbol_blocks(module) {
+            if let Err(error) = self.take_symbols(block, &mut sections) {
+                problem.get_or_insert(error);
+            }
+        }
+        let mut whole = Vec::new();
+        for (section, total_len) in sections {
+            if section.bytes.len() as u64 == total_len {
+                whole.push(section);
+            } else if problem.is_none() {
+                problem = Some(ReadError::Mismatch {
+                    at: FileOffset(0),
+                    found: format!("{} bytes of section {}", section.bytes.len(), section.name),
+                    expected: format!("{total_len}"),
+                });
+            }
+        }
+        (whole, problem)
+    }
+
+    fn symbol_blocks(&self, module: ModuleId) -> impl Iterator<Item = &BlockRecord> {
+        self.blocks.iter().filter(move |block| {
+            block.kind == BlockKind::Symbols.tag() && block.owner == module.as_u32()
+        })
+    }
+
+    fn take_symbols(
+        &self,
+        block: &BlockRecord,
+        sections: &mut Vec<(Section, u64)>,
+    ) -> Result<(), ReadError> {
+        let at = FileOffset(block.at);
+        let payload = self.block_payload(block)?;
+        let mut frames = Frames::new(payload);
+        let frame = |source| ReadError::Frame { at, source };
+        let record = |source| ReadError::Record { at, source };
+        let missing = |part: &str| ReadError::Mismatch {
+            at,
+            found: "the end of the block".to_owned(),
+            expected: part.to_owned(),
+        };
+        let piece = frames.next_frame().map_err(frame)?.ok_or_else(|| missing("a description"))?;
+        let piece = meta::decode_section_piece(piece).map_err(record)?;
+        let bytes = frames.next_frame().map_err(frame)?.ok_or_else(|| missing("a section"))?;
+        let position = sections.iter().position(|(section, _)| section.name == piece.name);
+        let (section, total_len) = match position {
+            Some(position) => &mut sections[position],
+            None => {
+                let meta::SectionPiece { name, address, total_len, .. } = piece.clone();
+                sections.push((Section { name, address, bytes: Vec::new() }, total_len));
+                sections.last_mut().ok_or_else(|| missing("a section"))?
+            }
+        };
+        let have = section.bytes.len() as u64;
+        let fits = (piece.at, piece.total_len) == (have, *total_len)
+            && have + bytes.len() as u64 <= *total_len;
+        if !fits {
+            return Err(ReadError::Mismatch {
+                at,
+                found: format!(
+                    "byte {} of {} of section {}",
+                    piece.at, piece.total_len, piece.name
+                ),
+                expected: format!("byte {have} of {total_len}"),
+            });
+        }
+        section.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// The checked payload of a block that is no chunk.
+    fn block_payload(&self, record: &BlockRecord) -> Result<&[u8], ReadError> {
+        let header = BlockHeader::decode(&self.bytes, record.at)?;
+        scan::check_block(&header, record)?;
+        Ok(header.checked_payload(&self.bytes)?)
+    }
+
+    pub(crate) fn raw_bytes(&self) -> &LogBytes {
+        &self.bytes
+    }
+
+    pub(crate) fn blocks(&self) -> &[BlockRecord] {
+        &self.blocks
+    }
+
+    pub(crate) fn chunk_bytes(&self, index: usize) -> Result<&[u8], ReadError> {
+        let entry = &self.chunks[index];
+        if let Some(recovered) = entry.recovered {
+            return Ok(&self.recovered[recovered as usize]);
+        }
+        let header = BlockHeader::decode(&self.bytes, entry.offset.0)?;
+        Ok(header.checked_payload(&self.bytes)?)
+    }
+}
+
+fn mismatch(
+    at: FileOffset,
+    found: &impl std::fmt::Debug,
+    expected: &impl std::fmt::Debug,
+) -> ReadError {
+    ReadError::Mismatch { at, found: format!("{found:?}"), expected: format!("{expected:?}") }
+}
+
+fn open_bytes(path: &Path) -> Result<LogBytes, OpenError> {
+    let io = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => OpenError::Missing { path: path.to_owned() },
+        io::ErrorKind::IsADirectory => OpenError::Folder { path: path.to_owned() },
+        _ => OpenError::Io { path: path.to_owned(), source },
+    };
+    let file = File::open(path).map_err(io)?;
+    let metadata = file.metadata().map_err(io)?;
+    if metadata.is_dir() {
+        return Err(OpenError::Folder { path: path.to_owned() });
+    }
+    if !metadata.is_file() {
+        let source = io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file");
+        return Err(OpenError::Io { path: path.to_owned(), source });
+    }
+    if metadata.len() == 0 {
+        return Err(OpenError::Empty { path: path.to_owned() });
+    }
+    LogBytes::map(&file, metadata.len()).map_err(io)
+}
