@@ -2,18 +2,19 @@
 
 mod gaps;
 mod heap;
+mod log;
 
 use std::collections::BTreeSet;
 
 use mmtrace_format::table::Tables;
-use mmtrace_format::{ModuleId, ThreadId};
+use mmtrace_format::{Log, ModuleId, ThreadId};
 
 use crate::context::{Context, SyncEvent, reason};
 use crate::finding::grouping::{NamedStacks, bugs};
 use crate::finding::race::{Writer, questions};
 use crate::finding::{Finding, FindingKind};
 use crate::heap::{HeapHistory, Limits, LiveHeap};
-use crate::options::{Options, Progress};
+use crate::options::{AnalyzeError, Options, Progress};
 use crate::order::{Merge, Trace};
 use crate::race::{RacePair, Races, detect};
 use crate::report::{
@@ -30,14 +31,45 @@ pub struct Input<'a> {
     pub sections: &'a dyn Fn(ModuleId) -> Vec<Section>,
     /// What was recorded.
     pub log: LogFacts,
-    /// The holes that reading the log found.
+    /// The holes that opening the log found.
     pub gaps: Vec<ReportedGap>,
+    /// The hole that a chunk leaves, of which something cannot be read.
+    pub chunk_gap: &'a dyn Fn(usize, &str) -> ReportedGap,
 }
 
 impl std::fmt::Debug for Input<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Input").field("log", &self.log).finish_non_exhaustive()
     }
+}
+
+/// Analyses a log: everything, from its bytes to the report.
+///
+/// # Errors
+/// [`AnalyzeError`] if the system gives no threads. Damage to the log is no error: it costs the
+/// damaged part, and the report's gaps name it.
+pub fn analyze(
+    log: &Log,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<Report, AnalyzeError> {
+    let input = Input {
+        tables: log.tables(),
+        sections: &|module| log::sections(log, module),
+        log: log::facts(log),
+        gaps: log.gaps().iter().map(log::reported).collect(),
+        chunk_gap: &|chunk, what| log::chunk_gap(log, chunk, what),
+    };
+    let trace = Trace::new(log);
+    // The pool's threads share the trace; what is not shared (names) stays on this one.
+    options
+        .install(|| detect(&trace, options, progress))
+        .map(|races| report_of(&trace, &races, &input, options, progress))
+}
+
+/// The names of a log's stacks, from its tables and the symbols in it.
+pub fn symbols(log: &Log) -> Symbols<'_> {
+    Symbols::new(log.tables(), |module| log::sections(log, module))
 }
 
 /// Runs all passes on the present `rayon` pool. The report is the same for any number of threads.
@@ -47,7 +79,16 @@ pub fn report(
     options: &Options,
     progress: &dyn Progress,
 ) -> Report {
-    let races = detect(trace, options, progress);
+    report_of(trace, &detect(trace, options, progress), input, options, progress)
+}
+
+fn report_of(
+    trace: &Trace<'_>,
+    races: &Races,
+    input: &Input<'_>,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Report {
     let mut symbols = Symbols::new(input.tables, input.sections);
     let mut stacks = NamedStacks::default();
     let bugs = bugs(&races.pairs, &mut stacks, &mut symbols);
@@ -68,14 +109,14 @@ pub fn report(
     // Stable: within a severity, the order in which they were found.
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
 
-    let log = LogFacts { duration_ns: trace.totals().duration_ns, ..input.log.clone() };
-    let (gaps, gap_count) = gaps::collect(trace, &races, &input.gaps);
+    let log = input.log.clone();
+    let (gaps, gap_count) = gaps::collect(trace, races, input);
     let summary = Summary {
         events: races.events,
         accesses: races.accesses,
         goroutines: trace.threads().len() as u64,
         gaps: gap_count,
-        races: race_summary(&races, bugs.len()),
+        races: race_summary(races, bugs.len()),
         blocked: BlockedSummary { at_end: blocked.len() as u64 },
         heap: heap_summary(history.as_ref(), &findings),
     };

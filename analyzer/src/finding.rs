@@ -236,6 +236,7 @@ pub fn thread_in_words(thread: u32, name: Option<&str>) -> String {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn hexadecimal<S: Serializer>(address: &Address, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(address)
 }

@@ -9,17 +9,21 @@
 pub mod analysis;
 pub mod clock;
 pub mod context;
+pub mod explain;
 pub mod finding;
 pub mod fingerprint;
 pub mod happens_before;
 mod hash;
 pub mod heap;
+pub mod import;
 pub mod options;
 pub mod order;
 pub mod race;
 pub mod report;
 pub mod rules;
 pub mod symbol;
+pub mod visibility;
 
+pub use analysis::analyze;
 pub use options::{AnalyzeError, Options, Progress, Silent};
 pub use order::EventRef;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Input;
 use crate::order::{GapCause, OrderGap, Trace};
 use crate::race::Races;
 use crate::report::ReportedGap;
@@ -13,14 +14,16 @@ const GAPS_MAX: usize = 1000;
 pub(super) fn collect(
     trace: &Trace<'_>,
     races: &Races,
-    reading: &[ReportedGap],
+    input: &Input<'_>,
 ) -> (Vec<ReportedGap>, u64) {
-    let mut gaps = reading.to_vec();
-    // A chunk that cannot be read was reported by whoever read it, if reading found anything.
-    if reading.is_empty() {
-        gaps.extend(trace.damaged_chunks().iter().map(|&chunk| lost_chunk(chunk, "its header")));
-        gaps.extend(races.lost_lanes.iter().map(|&chunk| lost_chunk(chunk, "its accesses")));
+    let mut lost: BTreeMap<usize, &str> = BTreeMap::new();
+    for &chunk in trace.damaged_chunks() {
+        lost.insert(chunk, "its header cannot be read");
     }
+    for &chunk in &races.lost_lanes {
+        lost.insert(chunk, "its accesses cannot be read: races in it are missed");
+    }
+    let mut of_order = Vec::new();
     let mut missing: BTreeMap<usize, (OrderGap, u64)> = BTreeMap::new();
     for gap in races.gaps.iter().map(|gap| &gap.gap) {
         match gap.cause {
@@ -28,13 +31,15 @@ pub(super) fn collect(
             GapCause::MissingNumbers { stripe, count } => {
                 missing.entry(stripe).or_insert((*gap, 0)).1 += count;
             }
-            GapCause::LostChunk { chunk } if reading.is_empty() => {
-                gaps.push(lost_chunk(chunk, "its events"));
+            GapCause::LostChunk { chunk } => {
+                lost.insert(chunk, "its events cannot be read");
             }
-            GapCause::LostChunk { .. } => {}
-            cause => gaps.push(order_gap(gap, in_words(cause))),
+            cause => of_order.push(order_gap(gap, in_words(cause))),
         }
     }
+    let mut gaps = input.gaps.clone();
+    gaps.extend(lost.into_iter().map(|(chunk, what)| (input.chunk_gap)(chunk, what)));
+    gaps.extend(of_order);
     if let Some((first, _)) = missing.values().min_by_key(|(gap, _)| gap.time) {
         let events: u64 = missing.values().map(|(_, count)| count).sum();
         let what = format!(
@@ -79,16 +84,5 @@ fn order_gap(gap: &OrderGap, what: String) -> ReportedGap {
         offset: None,
         from_ns: None,
         to_ns: Some(gap.time.ns),
-    }
-}
-
-fn lost_chunk(chunk: usize, part: &str) -> ReportedGap {
-    ReportedGap {
-        what: format!("chunk {chunk} is damaged: {part} cannot be read"),
-        goroutine: None,
-        events: None,
-        offset: None,
-        from_ns: None,
-        to_ns: None,
     }
 }

@@ -1,7 +1,7 @@
 //! The report as text for people: what, where and who first, then why, then what to do.
 
 mod heap;
-mod page;
+pub(crate) mod page;
 mod race;
 mod stack;
 

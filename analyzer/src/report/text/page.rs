@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 
 /// What a piece of text is, for those who see colours. Nothing is said by colour alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(crate) enum Tone {
     Plain,
     Heading,
     Danger,
@@ -32,19 +32,19 @@ impl Tone {
 
 /// Text with a tone.
 #[derive(Clone, Debug)]
-pub(super) struct Painted {
+pub(crate) struct Painted {
     tone: Tone,
     text: String,
 }
 
 /// `text` in this tone.
-pub(super) fn paint(tone: Tone, text: impl fmt::Display) -> Painted {
+pub(crate) fn paint(tone: Tone, text: impl fmt::Display) -> Painted {
     Painted { tone, text: text.to_string() }
 }
 
 impl Painted {
     /// Followed by spaces up to this many characters.
-    pub(super) fn padded(mut self, width: usize) -> Self {
+    pub(crate) fn padded(mut self, width: usize) -> Self {
         let len = self.text.chars().count();
         self.text.extend(std::iter::repeat_n(' ', width.saturating_sub(len)));
         self
@@ -65,30 +65,30 @@ impl From<String> for Painted {
 
 /// The text so far.
 #[derive(Debug)]
-pub(super) struct Page {
+pub(crate) struct Page {
     text: String,
     width: usize,
     color: bool,
 }
 
 impl Page {
-    pub(super) fn new(width: usize, color: bool) -> Self {
+    pub(crate) fn new(width: usize, color: bool) -> Self {
         Self { text: String::new(), width: width.max(40), color }
     }
 
-    pub(super) fn into_text(self) -> String {
+    pub(crate) fn into_text(self) -> String {
         self.text
     }
 
     /// An empty line, unless there is one already.
-    pub(super) fn blank(&mut self) {
+    pub(crate) fn blank(&mut self) {
         if !self.text.is_empty() && !self.text.ends_with("\n\n") {
             self.text.push('\n');
         }
     }
 
     /// A line of pieces. It is never broken: places and names are to be copied whole.
-    pub(super) fn line(&mut self, indent: usize, pieces: impl IntoIterator<Item = Painted>) {
+    pub(crate) fn line(&mut self, indent: usize, pieces: impl IntoIterator<Item = Painted>) {
         self.text.extend(std::iter::repeat_n(' ', indent));
         for piece in pieces {
             self.piece(&piece);
@@ -98,7 +98,7 @@ impl Page {
     }
 
     /// A paragraph, broken at spaces to fit; every line but the first is indented by `hang` more.
-    pub(super) fn paragraph(&mut self, indent: usize, hang: usize, lead: &Painted, text: &str) {
+    pub(crate) fn paragraph(&mut self, indent: usize, hang: usize, lead: &Painted, text: &str) {
         self.text.extend(std::iter::repeat_n(' ', indent));
         self.piece(lead);
         let mut column = indent + lead.text.chars().count();
@@ -139,7 +139,7 @@ fn clean(text: &str) -> String {
 }
 
 /// A count with a comma after every third digit: `1,234,567`.
-pub(super) fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -152,17 +152,17 @@ pub(super) fn grouped(number: u64) -> String {
 }
 
 /// `1 race`, `2 races`.
-pub(super) fn counted(number: u64, one: &str, many: &str) -> String {
+pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(number), if number == 1 { one } else { many })
 }
 
 /// A size with a unit: `14.0 MiB`.
-pub(super) fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     scaled(bytes, 1024, &["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"])
 }
 
 /// A time with a unit: `2.4 s`.
-pub(super) fn duration(ns: u64) -> String {
+pub(crate) fn duration(ns: u64) -> String {
     scaled(ns, 1000, &["ns", "us", "ms", "s", "ks"])
 }
 
