@@ -1,4 +1,4 @@
-//! Go's channels, recorded: `chan(cap)`, send, receive, close, range, and [`select!`].
+//! Go's channels, recorded: `chan(cap)`, send, receive, close, range, and [`select!`](crate::select!).
 //!
 //! ```
 //! use mmtrace_recorder::{chan::chan, go::go};

@@ -2,7 +2,7 @@
 //!
 //! Without the `record` feature everything here **is** `std::thread`. With it, threads made here
 //! appear in the log: who started them where, their names, their ends (also by a panic), who joined
-//! them, and who woke whom by [`park`] and unpark.
+//! them, and who woke whom by [`park()`] and unpark.
 //!
 //! A thread that was made by other means (a library's, std's own) is recorded from its first event
 //! on, as a thread without a parent.

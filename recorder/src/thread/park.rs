@@ -102,7 +102,7 @@ pub fn park() {
     park_with(thread::park);
 }
 
-/// Like [`park`], but not longer than this.
+/// Like [`park()`], but not longer than this.
 #[track_caller]
 pub fn park_timeout(limit: Duration) {
     park_with(|| thread::park_timeout(limit));
@@ -128,7 +128,7 @@ impl Thread {
         Self { inner, token }
     }
 
-    /// Lets the thread's current or next [`park`] return.
+    /// Lets the thread's current or next [`park()`] return.
     #[track_caller]
     pub fn unpark(&self) {
         // Ours first: a park that returns because of std's token must find it.
