@@ -27,6 +27,7 @@ mod disk;
 mod map;
 pub mod slot;
 mod space;
+
 #[cfg(test)]
 mod tests;
 
@@ -45,7 +46,7 @@ use crate::layout::frame::put_frame;
 use crate::layout::page::{REGION_COUNT_MAX, StateWord};
 use crate::layout::{
     BLOCK_ALIGN, BLOCK_HEADER_LEN, BlockHeader, BlockKind, BlockState, Identity, LossCounts,
-    LossReason, PAGE_LEN, Phase, SlotRegion, State, StopReason, align_up,
+    LossReason, PAGE_LEN, SlotRegion, State, StopReason, align_up,
 };
 use crate::log::scan;
 use crate::meta::{self, ProcessInfo, SectionPiece};
@@ -123,6 +124,9 @@ pub enum AppendError {
     /// The log is closed.
     #[error("the log is closed")]
     Closed,
+    /// There are as many slots as there can be, and all are in use.
+    #[error("no slot is free")]
+    NoSlot,
 }
 
 /// The table slot's fill.
@@ -179,13 +183,9 @@ impl LiveLog {
             .truncate(false)
             .open(path)
             .map_err(io)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(CreateError::InUse { path: path.to_owned() });
-            }
-            // A file system without locks: nobody can be asked, so nobody is assumed.
-            Err(TryLockError::Error(_)) => {}
+        // A file system without locks cannot say who else is there, so nobody is assumed.
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            return Err(CreateError::InUse { path: path.to_owned() });
         }
         Self::begin(file, info, options).map_err(io)
     }
@@ -243,14 +243,10 @@ impl LiveLog {
         self.enter(|log| {
             log.check_running()?;
             let mut slots = lock(&log.slots);
-            let place = match slots.free.pop() {
-                Some(place) => place,
-                None => {
-                    log.add_region(&mut slots, false)?;
-                    slots.free.pop().ok_or(AppendError::Closed)?
-                }
-            };
-            let (region, slot) = place;
+            if slots.free.is_empty() {
+                log.add_region(&mut slots, false)?;
+            }
+            let (region, slot) = slots.free.pop().ok_or(AppendError::NoSlot)?;
             Ok(slots.regions[region as usize].open(slot as usize, label))
         })
         .ok()
@@ -361,7 +357,7 @@ impl LiveLog {
 
     fn table_region(&self) -> Result<Arc<Region>, AppendError> {
         let slots = lock(&self.slots);
-        slots.regions.first().cloned().ok_or(AppendError::Closed)
+        slots.regions.first().cloned().ok_or(AppendError::NoSlot)
     }
 
     /// Copies a section of a module into the log, so that it can be read without the program.
@@ -395,13 +391,12 @@ impl LiveLog {
     /// Counts events that were not recorded.
     pub fn count_lost(&self, reason: LossReason, events: u64) {
         // Relaxed: a counter; whoever reads it reads it after the process.
-        self.page.word(StateWord::loss(reason).0).fetch_add(events, Ordering::Relaxed);
+        self.state(StateWord::loss(reason)).fetch_add(events, Ordering::Relaxed);
     }
 
     /// How many events were not recorded, by reason.
     pub fn lost(&self) -> LossCounts {
-        LossReason::ALL
-            .map(|reason| self.page.word(StateWord::loss(reason).0).load(Ordering::Relaxed))
+        LossReason::ALL.map(|reason| self.state(StateWord::loss(reason)).load(Ordering::Relaxed))
     }
 
     /// Stops recording. The first reason stays.
@@ -410,7 +405,7 @@ impl LiveLog {
         // Relaxed: a flag; nothing is published by it.
         let set = self.stopped.compare_exchange(0, code, Ordering::Relaxed, Ordering::Relaxed);
         if set.is_ok() {
-            self.page.word(StateWord::STOP.0).store(code, Ordering::Relaxed);
+            self.state(StateWord::STOP).store(code, Ordering::Relaxed);
         }
     }
 
@@ -418,6 +413,11 @@ impl LiveLog {
     #[inline]
     pub fn stopped(&self) -> Option<StopReason> {
         StopReason::from_code(self.stopped.load(Ordering::Relaxed))
+    }
+
+    /// A field of the first page.
+    fn state(&self, field: StateWord) -> &AtomicU64 {
+        self.page.word(field.offset() as usize / 8)
     }
 
     fn check_running(&self) -> Result<(), AppendError> {
@@ -540,7 +540,7 @@ impl LiveLog {
                 return Err(AppendError::Stopped(StopReason::SizeCap));
             };
             self.disk.write(free.at.0, &free.encode()).map_err(|error| self.fail(&error))?;
-            self.page.word(StateWord::DROPPED_CHUNKS.0).fetch_add(1, Ordering::Relaxed);
+            self.state(StateWord::DROPPED_CHUNKS).fetch_add(1, Ordering::Relaxed);
             let records = u64::from(chunk.header.c) + u64::from(chunk.header.d);
             self.count_lost(LossReason::Oldest, records);
         }
@@ -548,7 +548,7 @@ impl LiveLog {
 
     fn publish_tail(&self, space: &Space) {
         // Relaxed: for readers after our death, to whom every store of ours is visible.
-        self.page.word(StateWord::TAIL.0).store(space.tail, Ordering::Relaxed);
+        self.state(StateWord::TAIL).store(space.tail, Ordering::Relaxed);
     }
 
     fn fail(&self, error: &io::Error) -> AppendError {
@@ -562,7 +562,7 @@ impl LiveLog {
         let count = FIRST_REGION_SLOTS << slots.regions.len().min(16);
         let count = count.min(REGION_SLOTS_MAX);
         if slots.regions.len() >= REGION_COUNT_MAX {
-            return Err(AppendError::Closed);
+            return Err(AppendError::NoSlot);
         }
         let slots_len = u64::from(count) * u64::from(self.options.slot_len);
         let region = self.allocate_region(slots_len, count, has_table_slot)?;
@@ -607,10 +607,10 @@ impl LiveLog {
         self.publish_tail(&space);
         let index = space.regions.len();
         space.regions.push(region);
-        let word = self.page.word(StateWord::region(index).0);
+        let word = self.state(StateWord::region(index));
         word.store(region.to_word(), Ordering::Relaxed);
         // Release: whoever sees the count sees the regions.
-        self.page.word(StateWord::REGION_COUNT.0).store(index as u64 + 1, Ordering::Release);
+        self.state(StateWord::REGION_COUNT).store(index as u64 + 1, Ordering::Release);
         Ok(region)
     }
 
@@ -645,9 +645,4 @@ pub(crate) fn symbols_payload(
 /// written after what it says has happened.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What the page's phase word becomes.
-fn set_phase(page: &SharedMap, phase: Phase) {
-    page.word(StateWord::PHASE.0).store(crate::layout::page::phase_code(phase), Ordering::Relaxed);
 }

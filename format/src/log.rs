@@ -10,6 +10,7 @@
 mod bytes;
 mod gap;
 pub(crate) mod index;
+mod lines;
 mod open;
 pub(crate) mod scan;
 mod slots;
@@ -435,14 +436,12 @@ impl Log {
         let piece = meta::decode_section_piece(piece).map_err(record)?;
         let bytes = frames.next_frame().map_err(frame)?.ok_or_else(|| missing("a section"))?;
         let position = sections.iter().position(|(section, _)| section.name == piece.name);
-        let (section, total_len) = match position {
-            Some(position) => &mut sections[position],
-            None => {
-                let meta::SectionPiece { name, address, total_len, .. } = piece.clone();
-                sections.push((Section { name, address, bytes: Vec::new() }, total_len));
-                sections.last_mut().ok_or_else(|| missing("a section"))?
-            }
-        };
+        let position = position.unwrap_or_else(|| {
+            let meta::SectionPiece { name, address, total_len, .. } = piece.clone();
+            sections.push((Section { name, address, bytes: Vec::new() }, total_len));
+            sections.len() - 1
+        });
+        let (section, total_len) = &mut sections[position];
         let have = section.bytes.len() as u64;
         let fits = (piece.at, piece.total_len) == (have, *total_len)
             && have + bytes.len() as u64 <= *total_len;

@@ -75,7 +75,7 @@ pub fn verify_log(log: &Log) -> Verification {
             Err(error) => {
                 let next = scan::next_block(bytes, at + crate::layout::BLOCK_ALIGN);
                 let end = next.unwrap_or(file_len);
-                let unused = !complete && next.is_none() && scan::is_zero(bytes, at, end);
+                let unused = !complete && next.is_none() && at >= log.state().tail;
                 BlockReport {
                     offset: FileOffset(at),
                     len: end - at,

@@ -29,11 +29,11 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use super::space::{Space, free_block};
-use super::{LiveLog, lock, set_phase, stop_reason};
+use super::{LiveLog, lock, stop_reason};
 use crate::chunk::codec::LEVEL_RECORDING;
 use crate::chunk::{Chunk, SealScratch, seal};
 use crate::layout::block::block_len;
-use crate::layout::page::StateWord;
+use crate::layout::page::{StateWord, phase_code};
 use crate::layout::{
     BLOCK_ALIGN, BLOCK_HEADER_LEN, BlockError, BlockHeader, BlockKind, BlockState, LossReason,
     PAGE_LEN, Phase, State,
@@ -160,7 +160,7 @@ impl LiveLog {
             }
             *closed = true;
         }
-        set_phase(&self.page, Phase::Closing);
+        self.state(StateWord::PHASE).store(phase_code(Phase::Closing), Ordering::Relaxed);
         let result = self.finish(now);
         if let Err(CloseError::Io(error)) = &result {
             self.stop(stop_reason(error));
@@ -265,7 +265,7 @@ impl LiveLog {
         for region in &lock(&self.slots).regions {
             region.detach()?;
         }
-        self.page.word(StateWord::REGION_COUNT.0).store(0, Ordering::Relaxed);
+        self.state(StateWord::REGION_COUNT).store(0, Ordering::Relaxed);
         for hole in &plan.holes {
             self.disk.write(hole.at, &free_block(hole.at, hole.end - hole.at).encode())?;
         }
@@ -292,7 +292,7 @@ impl LiveLog {
 
     fn point_at_index(&self, at: u64) {
         // Release: the index and all that it lists are written.
-        self.page.word(StateWord::INDEX_AT.0).store(at, Ordering::Release);
+        self.state(StateWord::INDEX_AT).store(at, Ordering::Release);
     }
 
     /// Step 5; gives the index's final place.
@@ -315,7 +315,7 @@ impl LiveLog {
 
     /// Writes a free block's header, and zeros behind it.
     fn write_free(&self, block: &BlockHeader) -> io::Result<()> {
-        const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+        static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
         self.disk.write(block.at.0, &block.encode())?;
         let mut at = block.at.0 + BLOCK_HEADER_LEN;
         while at < block.end() {
@@ -335,7 +335,7 @@ impl LiveLog {
             index_at,
             file_len,
             regions: Vec::new(),
-            dropped_chunks: self.page.word(StateWord::DROPPED_CHUNKS.0).load(Ordering::Relaxed),
+            dropped_chunks: self.state(StateWord::DROPPED_CHUNKS).load(Ordering::Relaxed),
             losses: self.lost(),
         };
         // Threads that still count lost events count them nowhere: the page gets a checksum.

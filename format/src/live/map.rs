@@ -60,6 +60,7 @@ impl SharedMap {
     }
 
     /// Where `count` words from word `index` are. Checks that they lie in the map.
+    #[expect(clippy::cast_ptr_alignment, reason = "maps begin at a page")]
     fn pointer(&self, index: usize, count: usize) -> *mut u64 {
         let words = self.raw.len() / 8;
         assert!(index <= words && count <= words - index, "a place inside the map");
@@ -185,7 +186,7 @@ impl Region {
         fence(Ordering::Release);
         let first_word = slot * self.slot_words + SLOT_HEADER_WORDS;
         let words = self.map.pointer(first_word, self.capacity());
-        Slot { words, slot, region: Arc::clone(self) }
+        Slot { words, index: slot, region: Arc::clone(self) }
     }
 
     /// Appends to the table slot; false if it does not fit. `len` is the present length in bytes.
@@ -231,7 +232,7 @@ impl Region {
 /// [`super::LiveLog::seal`] make the slot free for others.
 pub struct Slot {
     words: *mut u64,
-    slot: usize,
+    index: usize,
     region: Arc<Region>,
 }
 
@@ -241,7 +242,8 @@ unsafe impl Send for Slot {}
 
 impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Slot").field("slot", &self.slot).field("len", &self.len()).finish()
+        let (index, len) = (self.index, self.len());
+        f.debug_struct("Slot").field("index", &index).field("len", &len).finish_non_exhaustive()
     }
 }
 
@@ -262,7 +264,7 @@ impl Slot {
     /// The published length, for writers that store it themselves; with Release, so that a reader
     /// who sees the length sees the words below it.
     pub fn published(&self) -> &AtomicU64 {
-        self.region.field(self.slot, SlotField::Len)
+        self.region.field(self.index, SlotField::Len)
     }
 
     /// How many words are published.
@@ -301,10 +303,10 @@ impl Slot {
 
     /// What was published, to be sealed.
     pub(crate) fn as_raw(&self, last_time: Timestamp) -> RawChunk<'_> {
-        let load = |field| self.region.field(self.slot, field).load(Ordering::Relaxed);
+        let load = |field| self.region.field(self.index, field).load(Ordering::Relaxed);
         let place = load(SlotField::Place);
         RawChunk {
-            words: self.region.records(self.slot, self.len()),
+            words: self.region.records(self.index, self.len()),
             stream: StreamId::new(place as u32),
             number: (place >> 32) as u32,
             thread: ThreadId::new(load(SlotField::Thread) as u32),
@@ -315,6 +317,6 @@ impl Slot {
     }
 
     pub(crate) fn into_parts(self) -> (Arc<Region>, usize) {
-        (self.region, self.slot)
+        (self.region, self.index)
     }
 }

@@ -42,6 +42,7 @@ impl LogBytes {
     /// Copies `count` words from byte `at`, a multiple of 8; `None` if they are not all there.
     ///
     /// Each is whole, even if the recorded program stores to it meanwhile.
+    #[expect(clippy::cast_ptr_alignment, reason = "maps begin at a page, and `at` is checked")]
     pub(crate) fn copy_words(&self, at: u64, count: usize) -> Option<Vec<u64>> {
         let start = usize::try_from(at).ok()?;
         let range = start..start.checked_add(count.checked_mul(8)?)?;

@@ -61,6 +61,11 @@ pub(super) fn open(path: &Path, bytes: LogBytes, trust: HeaderTrust) -> Result<L
         Ok(Some(contents)) => {
             log.chunks = contents.chunks;
             log.blocks = contents.blocks;
+            // The index says the same by stream.
+            let is_oldest = |gap: &Gap| gap.reason == GapReason::Lost(LossReason::Oldest);
+            if contents.gaps.iter().any(is_oldest) {
+                log.gaps.retain(|gap| !is_oldest(gap));
+            }
             log.gaps.extend(contents.gaps);
             log.read_tables(Vec::new());
         }

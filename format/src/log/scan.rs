@@ -2,7 +2,7 @@
 
 use crate::chunk::{Chunk, ChunkHeader};
 use crate::id::StreamId;
-use crate::layout::block::{BLOCK_MAGIC, padding_len};
+use crate::layout::block::BLOCK_MAGIC;
 use crate::layout::{
     BLOCK_ALIGN, BLOCK_HEADER_LEN, BlockError, BlockHeader, BlockKind, BlockState, PAGE_LEN,
     SlotRegion,
@@ -79,7 +79,10 @@ pub(crate) fn scan(file: &[u8], tail: u64) -> Scan {
             }
             Err(error) => {
                 let next = next_block(file, at + BLOCK_ALIGN);
-                scan.step_over(file, at, next, tail, &error);
+                // Behind the tail, a block that was being appended: nothing promised it.
+                if next.is_some() || at < tail {
+                    scan.step_over(at, next.unwrap_or(file_len), &error);
+                }
                 at = next.unwrap_or(file_len);
                 if next.is_none() {
                     break;
@@ -175,22 +178,10 @@ impl Scan {
         self.gaps.push(if header.kind == BlockKind::Chunk { of_chunk(gap, header) } else { gap });
     }
 
-    fn step_over(
-        &mut self,
-        file: &[u8],
-        at: u64,
-        next: Option<u64>,
-        tail: u64,
-        error: &BlockError,
-    ) {
-        let end = next.unwrap_or(file.len() as u64);
-        // Space that was allocated, but not yet given to a block when the program was killed.
-        let unused = next.is_none() && at >= tail && is_zero(file, at, end);
-        if !unused {
-            let skipped = format!("{error}; {} bytes were skipped", end - at);
-            let gap = Gap::new(GapReason::DamagedBlock, FileOffset(at)).with_detail(skipped);
-            self.gaps.push(gap);
-        }
+    fn step_over(&mut self, at: u64, end: u64, error: &BlockError) {
+        let skipped = format!("{error}; {} bytes were skipped", end - at);
+        let gap = Gap::new(GapReason::DamagedBlock, FileOffset(at)).with_detail(skipped);
+        self.gaps.push(gap);
     }
 }
 
@@ -205,16 +196,10 @@ pub(crate) fn of_chunk(gap: Gap, header: &BlockHeader) -> Gap {
     }
 }
 
-/// Whether the bytes of this range, which is inside the file, are all zero.
-pub(crate) fn is_zero(file: &[u8], start: u64, end: u64) -> bool {
-    file.get(start as usize..end as usize).is_some_and(|bytes| bytes.iter().all(|&byte| byte == 0))
-}
-
 /// Whether a free block of a closed log holds nothing but zeros, as it must.
 pub(crate) fn check_free(file: &[u8], header: &BlockHeader) -> Result<(), BlockError> {
     let start = header.at.0 + BLOCK_HEADER_LEN;
     let payload = header.payload(file)?;
-    debug_assert!(payload.len() as u64 + padding_len(header.payload_len) <= file.len() as u64);
     match payload.iter().position(|&byte| byte != 0) {
         None => Ok(()),
         Some(index) => Err(BlockError::Field {
