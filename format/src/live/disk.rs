@@ -41,9 +41,9 @@ impl Disk {
         let _guard = FileSizeSignal::block();
         #[cfg(test)]
         if let Some(granted) = self.spend(bytes.len() as u64) {
-            // A block's header lies within one page: the system copies it before it looks for
-            // signals, so that it is written whole or not at all.
-            let granted = if bytes.len() <= 64 { 0 } else { granted };
+            // The system looks for a kill between pages: what lies within one is written whole or
+            // not at all, the first page and every block header above all.
+            let granted = ((at + granted) & !4095).saturating_sub(at);
             self.file.write_all_at(&bytes[..granted as usize], at)?;
             return Err(io::Error::from_raw_os_error(libc::ENOSPC));
         }
