@@ -1,20 +1,26 @@
-//! The radix tree under a clock: leaves of 64 times, nodes of 16 children, all shared.
+//! The tree under a clock: leaves of up to 512 times, branches of 16 children, all shared.
+//!
+//! A leaf is as long as its last entry needs, rounded up to a power of two: the clocks of eight
+//! threads are 32 bytes each, and those of 512 are one allocation, not eight. Only beyond that are
+//! there branches, and only there does sharing pay for itself.
 
 use std::sync::Arc;
 
 use super::LocalTime;
 
-const LEAF_BITS: u32 = 6;
-const LEAF_LEN: usize = 1 << LEAF_BITS;
+const LEAF_BITS: u32 = 9;
+const LEAF_LEN_MAX: usize = 1 << LEAF_BITS;
+const LEAF_LEN_MIN: usize = 8;
 const FAN_BITS: u32 = 4;
 const FAN_OUT: usize = 1 << FAN_BITS;
 
-type Leaf = [LocalTime; LEAF_LEN];
+/// Times by slot; those beyond its end are 0. Its length is a power of two.
+type Leaf = Arc<[LocalTime]>;
 
-/// A subtree. Its height is known from the root: a branch at `height` h has 64 x 16^h slots.
+/// A subtree. Its height is known from the root: a branch at `height` h has 512 x 16^h slots.
 #[derive(Clone)]
 pub(super) enum Node {
-    Leaf(Arc<Leaf>),
+    Leaf(Leaf),
     Branch(Arc<Branch>),
 }
 
@@ -98,7 +104,7 @@ impl Node {
     }
 }
 
-/// Raises a tree until a slot with this many bits fits below its root.
+/// Raises a tree until its root is at this height.
 fn grow(root: &mut Option<Node>, height: u32) {
     let Some(node) = root.as_ref() else { return };
     for level in node.height() + 1..=height {
@@ -123,11 +129,14 @@ pub(super) fn raise(root: &mut Option<Node>, slot: u32, time: LocalTime) {
 
 fn raise_at(place: &mut Option<Node>, height: u32, slot: u32, time: LocalTime) {
     let node = place.get_or_insert_with(|| match height {
-        0 => Node::Leaf(Arc::new([0; LEAF_LEN])),
+        0 => Node::Leaf(Arc::new([])),
         _ => Node::Branch(Arc::new(Branch::empty(height))),
     });
     match node {
-        Node::Leaf(times) => Arc::make_mut(times)[slot as usize % LEAF_LEN] = time,
+        Node::Leaf(times) => {
+            let slot = slot as usize % LEAF_LEN_MAX;
+            times_mut(times, slot + 1)[slot] = time;
+        }
         Node::Branch(branch) => {
             let index = (slot >> shift(height)) as usize % FAN_OUT;
             let rest = slot & ((1 << shift(height)) - 1);
@@ -137,7 +146,23 @@ fn raise_at(place: &mut Option<Node>, height: u32, slot: u32, time: LocalTime) {
     }
 }
 
+/// A leaf's times, to be changed, at least `len` of them: copied if somebody shares them.
+#[inline]
+fn times_mut(leaf: &mut Leaf, len: usize) -> &mut [LocalTime] {
+    if leaf.len() < len {
+        *leaf = lengthened(leaf, len);
+    }
+    Arc::make_mut(leaf)
+}
+
+#[cold]
+fn lengthened(times: &[LocalTime], len: usize) -> Leaf {
+    let zeros = len.next_power_of_two().max(LEAF_LEN_MIN) - times.len();
+    times.iter().copied().chain(std::iter::repeat_n(0, zeros)).collect()
+}
+
 /// Joins `theirs` into `mine`; says whether anything was news.
+#[inline]
 pub(super) fn join(mine: &mut Option<Node>, theirs: &Node) -> bool {
     let Some(root) = mine.as_ref() else {
         *mine = Some(theirs.clone());
@@ -217,29 +242,23 @@ fn join_lower(ours: &mut Arc<Branch>, theirs: &Node) -> Joined {
     Joined::of(others || matches!(under, Joined::Known | Joined::Mixed), under.is_news())
 }
 
-#[inline]
-fn join_leaf(ours: &mut Arc<Leaf>, other: &Arc<Leaf>) -> Joined {
-    // No branch inside, so that both loops become vector instructions.
-    let (mut mine_more, mut theirs_more) = (false, false);
+fn join_leaf(ours: &mut Leaf, other: &Leaf) -> Joined {
+    // No branch inside, so that the loop becomes vector instructions.
+    let (mut mine_more, mut theirs_more) = (0, 0);
     for (mine, theirs) in ours.iter().zip(other.iter()) {
-        mine_more |= mine > theirs;
-        theirs_more |= theirs > mine;
+        mine_more |= u32::from(mine > theirs);
+        theirs_more |= u32::from(theirs > mine);
     }
-    let joined = Joined::of(mine_more, theirs_more);
+    let common = ours.len().min(other.len());
+    let beyond = |times: &[LocalTime]| times[common..].iter().any(|&time| time > 0);
+    let joined = Joined::of(mine_more != 0 || beyond(ours), theirs_more != 0 || beyond(other));
     match joined {
         Joined::Equal | Joined::Taken => *ours = Arc::clone(other),
         Joined::Known => {}
         Joined::Mixed => {
-            if let Some(times) = Arc::get_mut(ours) {
-                for (mine, theirs) in times.iter_mut().zip(other.iter()) {
-                    *mine = (*mine).max(*theirs);
-                }
-            } else {
-                let mut times = [0; LEAF_LEN];
-                for ((time, mine), theirs) in times.iter_mut().zip(ours.iter()).zip(other.iter()) {
-                    *time = (*mine).max(*theirs);
-                }
-                *ours = Arc::new(times);
+            let times = times_mut(ours, other.len());
+            for (mine, theirs) in times.iter_mut().zip(other.iter()) {
+                *mine = (*mine).max(*theirs);
             }
         }
     }
@@ -252,7 +271,6 @@ fn join_branch(ours: &mut Arc<Branch>, other: &Branch) -> Joined {
         let joined = match (&ours.children[index], theirs) {
             (None, None) => Joined::Equal,
             (Some(_), None) => Joined::Known,
-            (Some(mine), Some(theirs)) if mine.is(theirs) => Joined::Equal,
             (None, Some(theirs)) => {
                 Arc::make_mut(ours).children[index] = Some(theirs.clone());
                 Joined::Taken

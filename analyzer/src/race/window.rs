@@ -272,7 +272,7 @@ impl<'t> Builder<'t> {
         let index = u32::try_from(self.window.clocks.len()).expect("fewer clocks than segments");
         self.snapshots[dense] = (self.number, index);
         let width_bytes = self.state.chain_count() * size_of::<u32>();
-        self.window.clock_bytes += width_bytes.clamp(256, CLOCK_BYTES_NEW_MAX);
+        self.window.clock_bytes += width_bytes.clamp(64, CLOCK_BYTES_NEW_MAX);
         self.window.clocks.push(clock.clone());
         index
     }
