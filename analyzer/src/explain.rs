@@ -7,9 +7,10 @@
 //! # Algorithm
 //! One walk in merged order spreads two marks, one from each event: a thread is marked from the
 //! first edge on that leaves a marked place. The first edge into a thread is the earliest one, so
-//! one edge a thread is enough to find the path again: memory is O(threads). If no mark arrives,
-//! the same walk has noted what each side published and took nearest to its event, and a second
-//! walk finds the last event that both sides know of, by their clocks.
+//! one edge a thread is enough to find the path again. If no mark arrives, the same walk has noted
+//! what each side published and took nearest to its event; its edges, gone through backwards, say
+//! what each side knows, and a second walk finds the last event that both know. Memory is O(threads)
+//! and at most [`EDGES_MAX`] edges, the latest ones.
 //!
 //! # What it cannot see
 //! What the analyzer cannot: order that no recorded event stands for.
@@ -17,11 +18,10 @@
 mod describe;
 pub mod text;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
-use mmtrace_format::{Access, Event, EventKind, ThreadId};
+use mmtrace_format::{Access, Event, ThreadId};
 
-use crate::clock::{Epoch, VectorClock};
 use crate::context::{acquires, releases};
 use crate::happens_before::{Edge, Step, SyncVisitor, walk};
 use crate::order::{EventRef, OrderGap, Trace};
@@ -130,7 +130,8 @@ pub fn explain(
     first: EventRef,
     second: EventRef,
 ) -> Result<Explanation, ExplainError> {
-    let mut spread = Spread { marks: [Mark::new(first), Mark::new(second)], has_gaps: false };
+    let marks = [Mark::new(first), Mark::new(second)];
+    let mut spread = Spread { marks, edges: VecDeque::new(), has_gaps: false };
     walk(trace, &mut spread);
     let [from_first, from_second] = &spread.marks;
     let relation = if first == second {
@@ -140,9 +141,10 @@ pub fn explain(
     } else if let Some(path) = from_second.path_to(first) {
         Found::After(path)
     } else {
-        let mut past = CommonPast::new(from_first, from_second);
-        walk(trace, &mut past);
-        Found::Concurrent(past.last.map(|(at, _)| at))
+        let pasts = [spread.past_of(first), spread.past_of(second)];
+        let mut common = CommonPast { pasts, last: None };
+        walk(trace, &mut common);
+        Found::Concurrent(common.last)
     };
     let has_gaps = spread.has_gaps;
     relation.describe(trace, &spread.marks, has_gaps)
@@ -226,14 +228,11 @@ struct Mark {
     reached: HashMap<ThreadId, (Edge, EventRef)>,
     release: Option<EventRef>,
     acquire: Option<EventRef>,
-    /// What the event's thread knows of others.
-    knows: VectorClock,
 }
 
 impl Mark {
     fn new(event: EventRef) -> Self {
-        let (reached, knows) = (HashMap::new(), VectorClock::new());
-        Self { event, reached, release: None, acquire: None, knows }
+        Self { event, reached: HashMap::new(), release: None, acquire: None }
     }
 
     /// From where on a thread is marked.
@@ -260,10 +259,7 @@ impl Mark {
         if step.at.thread != self.event.thread {
             return;
         }
-        if step.at.index <= self.event.index {
-            self.knows = step.knows.clock.clone();
-        }
-        if step.at.index < self.event.index && acquires(step.event) {
+        if step.at.index < self.event.index && acquires(step.at, step.event) {
             self.acquire = Some(step.at);
         }
         if step.at.index > self.event.index && self.release.is_none() && releases(step.event) {
@@ -294,11 +290,25 @@ fn program_order(from: EventRef, to: EventRef) -> Option<Hop> {
     (from != to).then_some(Hop { rule: Rule::ProgramOrder, from, to, weak: false })
 }
 
+/// How many edges are kept, 24 bytes each. What is known through older ones alone is not found.
+pub const EDGES_MAX: usize = 1 << 22;
+
 /// The first walk.
 #[derive(Debug)]
 struct Spread {
     marks: [Mark; 2],
+    /// In merged order.
+    edges: VecDeque<Arrow>,
     has_gaps: bool,
+}
+
+/// An edge between two threads.
+#[derive(Clone, Copy, Debug)]
+struct Arrow {
+    from_thread: ThreadId,
+    to_thread: ThreadId,
+    from: u64,
+    to: u64,
 }
 
 impl SyncVisitor for Spread {
@@ -307,6 +317,17 @@ impl SyncVisitor for Spread {
             mark.spread(step);
             mark.look_around(step);
         }
+        for edge in step.edges {
+            if self.edges.len() == EDGES_MAX {
+                self.edges.pop_front();
+            }
+            self.edges.push_back(Arrow {
+                from_thread: edge.from.thread,
+                to_thread: step.at.thread,
+                from: edge.from.index,
+                to: step.at.index,
+            });
+        }
     }
 
     fn gap(&mut self, _gap: &OrderGap) {
@@ -314,39 +335,41 @@ impl SyncVisitor for Spread {
     }
 }
 
-/// The second walk: the last event that both sides know of.
-struct CommonPast<'m> {
-    marks: [&'m Mark; 2],
-    /// The latest epoch seen published by each thread: later publications of the same epoch may be
-    /// unknown where the first is known.
-    published: HashMap<ThreadId, Epoch>,
-    last: Option<(EventRef, u64)>,
-}
-
-impl<'m> CommonPast<'m> {
-    fn new(first: &'m Mark, second: &'m Mark) -> Self {
-        Self { marks: [first, second], published: HashMap::new(), last: None }
+impl Spread {
+    /// What happens before an event: for each thread, the last place of it that does.
+    fn past_of(&self, event: EventRef) -> HashMap<ThreadId, u64> {
+        let mut past = HashMap::new();
+        if let Some(before) = event.index.checked_sub(1) {
+            past.insert(event.thread, before);
+        }
+        // What arrives at the event itself is known to it.
+        let arrives_in_past = |past: &HashMap<ThreadId, u64>, arrow: &Arrow| {
+            (arrow.to_thread == event.thread && arrow.to <= event.index)
+                || past.get(&arrow.to_thread).is_some_and(|&last| arrow.to <= last)
+        };
+        for arrow in self.edges.iter().rev() {
+            if arrives_in_past(&past, arrow) {
+                let last = past.entry(arrow.from_thread).or_insert(arrow.from);
+                *last = arrow.from.max(*last);
+            }
+        }
+        past
     }
 }
 
-impl SyncVisitor for CommonPast<'_> {
+/// The second walk: the last publishing event that both sides know of.
+struct CommonPast {
+    pasts: [HashMap<ThreadId, u64>; 2],
+    last: Option<EventRef>,
+}
+
+impl SyncVisitor for CommonPast {
     fn visit(&mut self, step: &Step<'_>) {
-        if step.event.kind != EventKind::Spawn && !releases(step.event) {
-            return;
-        }
-        let Some(epoch) = step.knows.epoch else { return };
-        if self.published.insert(step.at.thread, epoch) == Some(epoch) {
-            return;
-        }
-        let is_past = |mark: &&Mark| {
-            if step.at.thread == mark.event.thread {
-                step.at.index < mark.event.index
-            } else {
-                epoch.happens_before(&mark.knows)
-            }
+        let is_in = |past: &HashMap<ThreadId, u64>| {
+            past.get(&step.at.thread).is_some_and(|&last| step.at.index <= last)
         };
-        if self.marks.iter().all(is_past) {
-            self.last = Some((step.at, step.position));
+        if releases(step.event) && self.pasts.iter().all(is_in) {
+            self.last = Some(step.at);
         }
     }
 }

@@ -84,6 +84,14 @@ fn write_head(page: &mut Page, options: &TextOptions<'_>, report: &Report) {
     if let Some(growth) = growth {
         page.line(0, ["  heap  ".into(), growth_in_words(growth).into()]);
     }
+    if let Some(waiting) = report.blocked.first() {
+        let count = counted(report.blocked.len() as u64, "thread waits", "threads wait");
+        let thread = thread_in_words(waiting.goroutine, waiting.goroutine_name.as_deref());
+        let place = in_place(program_frame(&waiting.stack));
+        let text =
+            format!("  wait  {count} at the end: {thread} for {} at {place}", waiting.reason);
+        page.line(0, [text.into()]);
+    }
     page.line(2, [paint(Tone::Faint, looked_at(report))]);
 }
 

@@ -57,7 +57,7 @@ pub fn trim(mut frames: Vec<Frame>) -> Vec<Frame> {
     let boundary =
         frames.iter().position(|frame| function(frame, |name| starts(name, &BOUNDARIES)));
     let mut outer = boundary.unwrap_or(frames.len());
-    while outer > inner && is_starter(&frames[outer - 1]) {
+    while outer > inner && starts_program(&frames[..outer]) {
         outer -= 1;
     }
     if inner >= outer {
@@ -82,8 +82,15 @@ fn is_recorder_or_glue(frame: &Frame) -> bool {
         || function(frame, |name| name.starts_with("core::") || name.starts_with("__rust"))
 }
 
-fn is_starter(frame: &Frame) -> bool {
-    is_recorder(frame) || function(frame, |name| starts(name, &STARTERS) || name == "main")
+/// Whether the outermost of these frames only starts the program or a thread.
+fn starts_program(frames: &[Frame]) -> bool {
+    let starter = |frame| is_recorder(frame) || function(frame, |name| starts(name, &STARTERS));
+    match frames {
+        [] => false,
+        // The linker's `main`, if the runtime's entry is what it calls; not a program's own.
+        [.., inner, outer] if function(outer, |name| name == "main") => starter(inner),
+        [.., outer] => starter(outer),
+    }
 }
 
 fn function(frame: &Frame, is: impl Fn(&str) -> bool) -> bool {
@@ -133,6 +140,13 @@ mod tests {
     fn go_stacks_end_where_the_runtime_begins() {
         assert_eq!(trimmed(&["main.worker", "runtime.goexit"]), ["main.worker"]);
         assert_eq!(trimmed(&["main.main", "runtime.main", "runtime.goexit"]), ["main.main"]);
+    }
+
+    #[test]
+    fn the_linkers_main_goes_and_a_programs_own_stays() {
+        let rust = ["app::main", "std::rt::lang_start", "main", "__libc_start_call_main", "_start"];
+        assert_eq!(trimmed(&rust), ["app::main"]);
+        assert_eq!(trimmed(&["work", "main", "_start"]), ["work", "main"]);
     }
 
     #[test]

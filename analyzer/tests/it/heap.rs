@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use mmtrace_analyzer::heap::{Limits, LiveHeap, SiteHistory, GrowthVerdict};
+use mmtrace_analyzer::heap::{GrowthVerdict, Limits, LiveHeap, SiteHistory};
 use mmtrace_format::{Event, EventKind, StackId, Timestamp};
 
 const SEEDS: u64 = 60;
@@ -212,7 +212,7 @@ fn sawtooth(program: &mut Program) {
     for step in 0..program.steps {
         program.tick();
         blocks.push(program.alloc());
-        if (step + phase) % period == 0 {
+        if (step + phase).is_multiple_of(period) {
             program.free_all(&mut blocks);
         }
     }
@@ -269,7 +269,10 @@ fn right_of(pattern: fn(&mut Program), accepted: &[GrowthVerdict]) -> (u64, Vec<
         if accepted.contains(&site.growth) {
             right += 1;
         } else {
-            wrong.push(format!("seed {seed}: {:?} ({:.2}) {}", site.growth, site.confidence, site.why));
+            wrong.push(format!(
+                "seed {seed}: {:?} ({:.2}) {}",
+                site.growth, site.confidence, site.why
+            ));
         }
     }
     (right, wrong)

@@ -1,3 +1,10 @@
 //! The analyzer, through its public interface.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod explain;
+mod heap;
+mod logs;
 mod oracle;
+mod report;
+mod schema;

@@ -132,20 +132,17 @@ impl Why<'_> {
         let name = thread_in_words(common.goroutine, common.goroutine_name.as_deref());
         let started = |thread: &str, at: &[Frame]| format!("{thread} at {}", place(at));
         let (first, second) = (&common.started_first_at, &common.started_second_at);
+        let no_way_back = |child: &str, at: &[Frame], own: &str| {
+            format!(
+                "{name} started {}, and nothing leads back from there to its own {own} (JOIN, WG, \
+                 CHAN-SEND, MUTEX ... would).",
+                started(child, at)
+            )
+        };
         Some(match (first.is_empty(), second.is_empty()) {
             (true, true) => return None,
-            (true, false) => format!(
-                "The last thing known to both is that {name} started {}; its own {} may come \
-                 before or after that, and nothing leads back (JOIN, WG, CHAN-SEND, MUTEX ...).",
-                started(&self.second_thread(), second),
-                self.first.access
-            ),
-            (false, true) => format!(
-                "{name} started {}, and did not wait for it (JOIN, WG, CHAN-SEND, MUTEX ...) \
-                 before its own {}.",
-                started(&self.first_thread(), first),
-                self.second.access
-            ),
+            (true, false) => no_way_back(&self.second_thread(), second, self.first.access),
+            (false, true) => no_way_back(&self.first_thread(), first, self.second.access),
             (false, false) => format!(
                 "The threads part at {name}, which started the one's branch at {} and the \
                  other's at {}.",
@@ -166,6 +163,11 @@ fn lock_in_words(lock: &HeldLock) -> String {
 }
 
 fn point_in_words(point: &SyncPoint) -> String {
+    match point.operation {
+        "start" => return "its start".to_owned(),
+        "end" => return "its end, which only a join takes".to_owned(),
+        _ => {}
+    }
     let mut words = point.operation.to_owned();
     if let Some(order) = point.order {
         words = format!("{words} ({order})");

@@ -14,7 +14,7 @@ pub(super) fn write(page: &mut Page, options: &TextOptions<'_>, indent: usize, s
         page.line(indent, [paint(Tone::Faint, "no stack was recorded")]);
         return;
     }
-    let names: Vec<String> = stack.iter().map(|frame| name(frame)).collect();
+    let names: Vec<String> = stack.iter().map(ToString::to_string).collect();
     let width = names.iter().map(|name| name.chars().count().min(NAME_MAX)).max().unwrap_or(0);
     let matters = program_frame(stack);
     for (number, (frame, name)) in stack.iter().zip(&names).enumerate() {
@@ -40,11 +40,6 @@ pub(super) fn write(page: &mut Page, options: &TextOptions<'_>, indent: usize, s
             excerpt(page, options, indent, frame);
         }
     }
-}
-
-/// The function, or the place if that is all there is.
-fn name(frame: &Frame) -> String {
-    frame.to_string()
 }
 
 /// The place, where the name is not the place already.
