@@ -1,2 +1,25 @@
-//! Placeholder until the command line lands.
-fn main() {}
+//! The `mmtrace` command: records programs, and says from the log what is wrong in them.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod command;
+mod demo;
+mod exit;
+mod inputs;
+mod output;
+mod progress;
+mod quantity;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    output::choose_color(cli.shared.color);
+    match command::run(cli) {
+        Ok(outcome) => outcome.into(),
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,204 @@
+//! `mmtrace analyze`: reports, and a verdict as exit code.
+
+use std::collections::HashMap;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+use std::sync::Mutex;
+
+use mmtrace_analyzer::report::text::{TextOptions, render};
+use mmtrace_analyzer::report::{Report, Schema, Verdict};
+use mmtrace_analyzer::{Options, analyze};
+use serde::Serialize;
+
+use crate::args::{Analyze, Format, Resources, Shared};
+use crate::exit::{Failure, Outcome};
+use crate::inputs;
+use crate::output::{Output, unwritten};
+use crate::progress::Bars;
+
+/// Columns of a report that nobody watches.
+const WIDTH: usize = 100;
+
+/// Analyses every log, and prints a report of each.
+pub(crate) fn run(args: &Analyze, shared: Shared) -> Result<Outcome, Failure> {
+    let logs = inputs::logs(&args.logs)?;
+    let output = Output::open(args.output.as_deref())?;
+    let mut document =
+        Document { format: args.format, several: logs.len() > 1, output, logs: vec![] };
+    let mut outcome = Outcome::Clean;
+    for path in &logs {
+        let result = report_of(path, &args.resources, shared);
+        outcome =
+            outcome.worst(result.as_ref().map_or(
+                Outcome::Unusable,
+                |report| match report.verdict {
+                    Verdict::Clean => Outcome::Clean,
+                    Verdict::Findings => Outcome::Findings(args.exit_code),
+                    Verdict::Incomplete => Outcome::Unusable,
+                },
+            ));
+        if let Err(failure) = &result {
+            failure.report();
+        }
+        match document.add(path, result) {
+            Err(error) if !error.is_broken_pipe() => return Err(error),
+            _ => {}
+        }
+    }
+    // A reader that went away has no say in the verdict.
+    match document.finish(outcome) {
+        Err(error) if !error.is_broken_pipe() => Err(error),
+        _ => Ok(outcome),
+    }
+}
+
+/// The report of one log.
+pub(super) fn report_of(
+    path: &Path,
+    resources: &Resources,
+    shared: Shared,
+) -> Result<Report, Failure> {
+    let log = inputs::open(path)?;
+    let bars = Bars::new(shared.quiet);
+    let report = analyze(&log, &options(resources), &bars);
+    report
+        .map_err(|error| Failure::log(error).context(format!("cannot analyse {}", path.display())))
+}
+
+/// What the analysis may use, as it was asked for.
+pub(super) fn options(resources: &Resources) -> Options {
+    Options { threads: resources.threads, memory: resources.memory.0, ..Options::default() }
+}
+
+/// The report as text, for a terminal or a pipe.
+pub(super) fn text(path: &Path, report: &Report) -> String {
+    with_text_options(&path.display().to_string(), |options| render(report, options))
+}
+
+/// How text about a log is to look here. Colours are taken out later where they have to be.
+pub(super) fn with_text_options<T>(log: &str, write: impl FnOnce(&TextOptions<'_>) -> T) -> T {
+    let files = SourceFiles::default();
+    write(&TextOptions {
+        width: width(),
+        color: true,
+        unicode: speaks_utf8(),
+        log,
+        source: Some(&|file, line| files.line(file, line)),
+        ..TextOptions::default()
+    })
+}
+
+/// What is printed: one report, or one document of several.
+struct Document {
+    format: Format,
+    several: bool,
+    output: Output,
+    logs: Vec<LogReport>,
+}
+
+/// What the JSON of several logs is.
+const REPORTS_SCHEMA: Schema = Schema { name: "mmtrace-reports", version: 1 };
+
+/// The JSON of several logs.
+#[derive(Serialize)]
+struct Reports {
+    schema: Schema,
+    verdict: Verdict,
+    logs: Vec<LogReport>,
+}
+
+/// One of several logs: its report, or why there is none.
+#[derive(Serialize)]
+struct LogReport {
+    log: String,
+    report: Option<Report>,
+    error: Option<String>,
+}
+
+impl Document {
+    fn add(&mut self, path: &Path, result: Result<Report, Failure>) -> Result<(), Failure> {
+        match (self.format, result) {
+            (Format::Text, Ok(report)) => {
+                let mut text = text(path, &report);
+                if self.several {
+                    text.push('\n');
+                }
+                self.output.write_all(text.as_bytes()).map_err(unwritten)
+            }
+            (Format::Text, Err(_)) => Ok(()),
+            (Format::Json, Ok(report)) if !self.several => self.json(&report),
+            (Format::Json, result) => {
+                let log = path.display().to_string();
+                let error = result.as_ref().err().map(Failure::chain);
+                self.logs.push(LogReport { log, report: result.ok(), error });
+                Ok(())
+            }
+        }
+    }
+
+    fn finish(mut self, outcome: Outcome) -> Result<(), Failure> {
+        if self.format == Format::Json && self.several {
+            let verdict = match outcome {
+                Outcome::Findings(_) => Verdict::Findings,
+                Outcome::Clean => Verdict::Clean,
+                Outcome::Unusable | Outcome::Program(_) => Verdict::Incomplete,
+            };
+            let logs = std::mem::take(&mut self.logs);
+            self.json(&Reports { schema: REPORTS_SCHEMA, verdict, logs })?;
+        }
+        self.output.finish()
+    }
+
+    fn json(&mut self, document: &impl Serialize) -> Result<(), Failure> {
+        serde_json::to_writer_pretty(&mut self.output, document)
+            .map_err(std::io::Error::from)
+            .and_then(|()| self.output.write_all(b"\n"))
+            .map_err(unwritten)
+    }
+}
+
+/// The terminal's width, or one that is good to read.
+fn width() -> usize {
+    let stdout = std::io::stdout();
+    let size = stdout.is_terminal().then(|| rustix::termios::tcgetwinsize(&stdout));
+    match size {
+        Some(Ok(size)) if size.ws_col > 0 => usize::from(size.ws_col),
+        _ => WIDTH,
+    }
+}
+
+/// Whether the locale promises characters beyond ASCII. Without any locale, files and pipes do.
+fn speaks_utf8() -> bool {
+    let setting = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .into_iter()
+        .filter_map(|name| std::env::var(name).ok())
+        .find(|value| !value.is_empty());
+    setting.is_none_or(|value| value.to_lowercase().replace('-', "").contains("utf8"))
+}
+
+/// Source files, where they are on this machine, each read once.
+#[derive(Default)]
+struct SourceFiles {
+    files: Mutex<HashMap<String, Option<Vec<String>>>>,
+}
+
+impl SourceFiles {
+    /// A file that is longer is no source, and a name in a log may be of anything.
+    const LEN_MAX: u64 = 16 << 20;
+
+    fn line(&self, file: &str, line: u32) -> Option<String> {
+        let mut files = self.files.lock().ok()?;
+        let lines = files.entry(file.to_owned()).or_insert_with(|| Self::read(file));
+        lines.as_ref()?.get(usize::try_from(line).ok()?.checked_sub(1)?).cloned()
+    }
+
+    fn read(file: &str) -> Option<Vec<String>> {
+        let metadata = std::fs::metadata(file).ok()?;
+        // Not a pipe or a device: reading those waits, or has effects.
+        if !metadata.is_file() || metadata.len() > Self::LEN_MAX {
+            return None;
+        }
+        let text = std::fs::read_to_string(file).ok()?;
+        Some(text.lines().map(|line| line.replace(char::is_control, " ")).collect())
+    }
+}

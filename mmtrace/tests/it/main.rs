@@ -1,0 +1,12 @@
+//! The binary as its users meet it: transcripts of every command.
+
+mod analyze;
+mod bad_input;
+mod demo;
+mod dump;
+mod explain;
+mod help;
+mod inspect;
+mod output;
+mod record;
+mod transcript;
