@@ -34,7 +34,14 @@ impl Log {
         Ok(lines)
     }
 
-    fn lines_by_fragment(&self, index: usize) -> Result<Vec<Vec<Line>>, ReadError> {
+    /// Everything in a chunk, by fragment.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the chunk is damaged.
+    ///
+    /// # Panics
+    /// If there is no such chunk.
+    pub fn lines_by_fragment(&self, index: usize) -> Result<Vec<Vec<Line>>, ReadError> {
         let entry = &self.chunks()[index];
         let at = entry.offset;
         let chunk = self.chunk(index)?;

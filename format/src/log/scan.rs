@@ -80,13 +80,12 @@ pub(crate) fn scan(file: &[u8], tail: u64) -> Scan {
             Err(error) => {
                 let next = next_block(file, at + BLOCK_ALIGN);
                 // Behind the tail, a block that was being appended: nothing promised it.
-                if next.is_some() || at < tail {
-                    scan.step_over(at, next.unwrap_or(file_len), &error);
-                }
-                at = next.unwrap_or(file_len);
-                if next.is_none() {
+                if next.is_none() && at >= tail {
                     break;
                 }
+                let end = next.unwrap_or(file_len);
+                scan.step_over(at, end, &error);
+                at = end;
             }
         }
         scan.end = at;
