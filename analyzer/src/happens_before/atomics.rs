@@ -65,6 +65,10 @@ impl Atomic {
         match (event.kind, released) {
             (EventKind::AtomicStore, None) => self.sequence = Published::Nothing,
             (EventKind::AtomicStore, Some(released)) => self.sequence = Published::One(released),
+            // It has taken what was there, and publishes that as well.
+            (EventKind::AtomicRmw, Some(released)) if order.acquires() && order.releases() => {
+                self.sequence = Published::One(released);
+            }
             (EventKind::AtomicRmw, Some(released)) => {
                 self.sequence.merge(released, clocks.with_edges());
             }

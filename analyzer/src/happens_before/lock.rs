@@ -37,6 +37,8 @@ pub(super) struct RwLock {
     written: Published,
     /// By readers, for the next writer. Readers order nothing among themselves.
     read: Accumulator,
+    /// Who locked it last for writing, until it is unlocked: see [`Mutex`].
+    writer: Option<usize>,
 }
 
 impl RwLock {
@@ -51,9 +53,14 @@ impl RwLock {
     pub(super) fn write_lock(&mut self, clocks: &mut Clocks, dense: usize) {
         clocks.take_published(dense, Rule::RwLock, &self.written);
         clocks.take_accumulated(dense, Rule::RwLock, &std::mem::take(&mut self.read));
+        self.writer = Some(dense);
     }
 
     pub(super) fn write_unlock(&mut self, clocks: &mut Clocks, dense: usize) {
-        clocks.merge_into(dense, &mut self.written);
+        if self.writer.take() == Some(dense) {
+            self.written = Published::One(clocks.publish(dense));
+        } else {
+            clocks.merge_into(dense, &mut self.written);
+        }
     }
 }

@@ -78,17 +78,24 @@ pub(super) enum Published {
 
 impl Published {
     /// Publishes beside what is there. A copy is enough if the publisher knows what is there.
+    ///
+    /// As far as clocks go, that is: they tell accesses apart, not every two events. Where edges are
+    /// asked for each source stays; whoever takes all before it publishes should not come here.
     pub(super) fn merge(&mut self, publication: Publication, with_edges: bool) {
         match self {
             Self::Nothing => *self = Self::One(publication),
-            Self::One(there) if publication.includes(there) => *self = Self::One(publication),
+            Self::One(there) if !with_edges && publication.includes(there) => {
+                *self = Self::One(publication);
+            }
             Self::One(there) => {
                 let mut accumulator = Accumulator::default();
                 accumulator.add(there, with_edges);
                 accumulator.add(&publication, with_edges);
                 *self = Self::Many(Box::new(accumulator));
             }
-            Self::Many(accumulator) if accumulator.clock.is_known_to(&publication.clock) => {
+            Self::Many(accumulator)
+                if !with_edges && accumulator.clock.is_known_to(&publication.clock) =>
+            {
                 *self = Self::One(publication);
             }
             Self::Many(accumulator) => accumulator.add(&publication, with_edges),

@@ -66,32 +66,49 @@ impl Cond {
     }
 }
 
-/// A barrier: arrivals by generation.
+/// A barrier: the generations that somebody has still to leave.
+///
+/// Mostly one. But a barrier may have more users than it waits for, and then a thread that is slow
+/// to return still has to leave a generation when others are several ahead.
 #[derive(Debug, Default)]
 pub(super) struct Barrier {
-    /// At most two: a thread may still leave generation n while others arrive at n + 1, but
-    /// everybody has left n when somebody arrives at n + 2.
-    generations: VecDeque<(u64, Accumulator)>,
+    generations: VecDeque<Generation>,
 }
 
+#[derive(Debug)]
+struct Generation {
+    number: u64,
+    arrivals: Accumulator,
+    /// How many arrived and have not left.
+    inside: u64,
+}
+
+/// Generations of one barrier that are kept. More are not left any more: the log lost the leaves.
+const GENERATIONS_MAX: usize = 1024;
+
 impl Barrier {
-    pub(super) fn arrive(&mut self, clocks: &mut Clocks, dense: usize, generation: u64) {
-        let known = self.generations.iter_mut().find(|(number, _)| *number == generation);
-        if let Some((_, arrivals)) = known {
-            clocks.add_to(dense, arrivals);
-            return;
+    pub(super) fn arrive(&mut self, clocks: &mut Clocks, dense: usize, number: u64) {
+        if self.generations.back().is_none_or(|last| last.number != number) {
+            if self.generations.len() == GENERATIONS_MAX {
+                self.generations.pop_front();
+            }
+            let arrivals = Accumulator::default();
+            self.generations.push_back(Generation { number, arrivals, inside: 0 });
         }
-        let mut arrivals = Accumulator::default();
-        clocks.add_to(dense, &mut arrivals);
-        if self.generations.len() == 2 {
-            self.generations.pop_front();
+        if let Some(generation) = self.generations.back_mut() {
+            generation.inside += 1;
+            clocks.add_to(dense, &mut generation.arrivals);
         }
-        self.generations.push_back((generation, arrivals));
     }
 
-    pub(super) fn leave(&mut self, clocks: &mut Clocks, dense: usize, generation: u64) {
-        if let Some((_, arrivals)) = self.generations.iter().find(|(n, _)| *n == generation) {
-            clocks.take_accumulated(dense, Rule::Barrier, arrivals);
+    pub(super) fn leave(&mut self, clocks: &mut Clocks, dense: usize, number: u64) {
+        let left = self.generations.iter().position(|left| left.number == number);
+        let Some(place) = left else { return };
+        let generation = &mut self.generations[place];
+        clocks.take_accumulated(dense, Rule::Barrier, &generation.arrivals);
+        generation.inside -= 1;
+        if generation.inside == 0 {
+            self.generations.remove(place);
         }
     }
 }

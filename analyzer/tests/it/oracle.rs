@@ -88,7 +88,7 @@ fn disagreement(story: &Story, setting: Setting) -> Option<String> {
         })
         .collect();
     if !found.gaps.is_empty() {
-        return Some(format!("a whole log has gaps: {:?}", found.gaps));
+        return Some(format!("gaps in a whole log: {:?}", found.gaps));
     }
     if pairs != expected.site_pairs {
         return Some(format!("pairs: found {pairs:?}, expected {:?}", expected.site_pairs));
@@ -109,7 +109,10 @@ fn on_random_stories(check: fn(&Story, Setting) -> Option<String>) {
     let Some(seed) = failed else { return };
     let choices = generate::random_choices(seed, len(seed));
     let setting = Setting::of(seed);
-    let small = generate::minimised(&choices, |story| check(story, setting).is_some());
+    // The same fault, not any: the first word says which.
+    let kind = |what: Option<String>| what.and_then(|w| Some(w.split_once(':')?.0.to_owned()));
+    let wanted = kind(check(&generate::trace_from(&choices), setting));
+    let small = generate::minimised(&choices, |story| kind(check(story, setting)) == wanted);
     let what = check(&small, setting).unwrap_or_default();
     panic!("seed {seed}, {setting:?}: {what}\n{small:?}");
 }
@@ -148,7 +151,7 @@ fn edges_disagreement(story: &Story, setting: Setting) -> Option<String> {
         let own = (0..to).filter(|&from| references[from].0 == references[to].0);
         for from in drawn.chain(own).collect::<Vec<_>>() {
             if from >= to {
-                return Some(format!("an edge goes back, from line {from} to {to}"));
+                return Some(format!("backwards: an edge from line {from} to {to}"));
             }
             let (earlier, row) = before.split_at_mut(to);
             row[0][from] = true;
@@ -163,7 +166,7 @@ fn edges_disagreement(story: &Story, setting: Setting) -> Option<String> {
         .find(|&(a, b)| before[b][a] != oracle.ordered(a, b))
         .map(|(a, b)| {
             let line = |index: usize| -> &Line { &story.lines()[index] };
-            format!("{} -> {}: drawn {}", line(a), line(b), before[b][a])
+            format!("order: {} -> {} is drawn: {}", line(a), line(b), before[b][a])
         })
 }
 
