@@ -26,8 +26,9 @@ pub(crate) fn run(args: &Dump) -> Result<Outcome, Failure> {
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let spans = spans(&trace, &filter)?;
     let numbers = if args.numbers { first_numbers(&trace) } else { HashMap::new() };
-    let mut printer =
-        Printer { filter: &filter, left: args.limit.unwrap_or(u64::MAX), numbers, out: &mut out };
+    let left = args.limit.unwrap_or(u64::MAX);
+    let is_numbered = args.numbers;
+    let mut printer = Printer { filter: &filter, left, is_numbered, numbers, out: &mut out };
     let mut decoded = Decoded::default();
     let mut damaged = 0;
     for (thread, span) in spans {
@@ -186,6 +187,7 @@ impl Decoded {
 struct Printer<'a, W> {
     filter: &'a Filter,
     left: u64,
+    is_numbered: bool,
     numbers: HashMap<Place, u64>,
     out: &'a mut W,
 }
@@ -256,8 +258,11 @@ impl<W: Write> Printer<'_, W> {
     ) -> io::Result<ControlFlow<()>> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(ControlFlow::Break(())) };
         self.left = left;
-        if let Some(index) = number {
-            write!(self.out, "{} ", EventRef { thread, index })?;
+        match number {
+            Some(index) => write!(self.out, "{} ", EventRef { thread, index })?,
+            // A switch has no name: it is the stream's, not the thread's.
+            None if self.is_numbered => write!(self.out, "- ")?,
+            None => {}
         }
         writeln!(self.out, "{line}")?;
         Ok(if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })

@@ -45,7 +45,9 @@ fn describe(out: &mut impl Write, path: &Path, log: &Log) -> io::Result<()> {
     let mut row = |name: &str, value: String| writeln!(out, "{name:<11}{}", plain(&value));
     row("log", path.display().to_string())?;
     row("program", command_line(info))?;
-    row("process", process(info))?;
+    if info.pid != 0 {
+        row("process", process(info))?;
+    }
     row("recorded", recorded(info, totals.duration_ns))?;
     let file_len = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     row("size", format!("{} in {}", bytes(file_len), counted(log.chunks().len() as u64, "chunk")))?;

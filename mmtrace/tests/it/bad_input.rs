@@ -31,14 +31,20 @@ fn refused_by_all(folder: &Folder, log: &str) -> String {
 
 #[test]
 fn a_missing_file() {
-    insta::assert_snapshot!(refused_by_all(&Folder::new(), "none.log"), @"");
+    insta::assert_snapshot!(refused_by_all(&Folder::new(), "none.log"), @"
+    error: cannot open none.log: No such file or directory (os error 2)
+    exit code 3
+    ");
 }
 
 #[test]
 fn a_folder_without_logs() {
     let folder = Folder::new();
     folder.write("empty/notes.txt", b"nothing");
-    insta::assert_snapshot!(folder.mmtrace(&["analyze", "empty"]), @"");
+    insta::assert_snapshot!(folder.mmtrace(&["analyze", "empty"]), @"
+    error: no log in the folder empty: expected files called *.log or that begin as logs do, found none at any depth
+    exit code 3
+    ");
     assert_eq!(folder.mmtrace(&["verify", "empty"]).code, 3);
     assert_eq!(folder.mmtrace(&["dump", "empty"]).code, 3);
 }
@@ -47,14 +53,20 @@ fn a_folder_without_logs() {
 fn an_empty_file() {
     let folder = Folder::new();
     folder.write("empty.log", b"");
-    insta::assert_snapshot!(refused_by_all(&folder, "empty.log"), @"");
+    insta::assert_snapshot!(refused_by_all(&folder, "empty.log"), @"
+    error: empty.log: byte 0: the file is empty, expected a log
+    exit code 3
+    ");
 }
 
 #[test]
 fn a_file_of_another_format() {
     let folder = Folder::new();
     folder.write("text.log", "T0|w(V1)|1\n".repeat(1000).as_bytes());
-    insta::assert_snapshot!(refused_by_all(&folder, "text.log"), @"");
+    insta::assert_snapshot!(refused_by_all(&folder, "text.log"), @"
+    error: text.log: byte 0: found [54, 30, 7c, 77, 28, 56, 31, 29], expected the mark of a log, [89, 6d, 6d, 74, 0d, 0a, 1a, 0a]
+    exit code 3
+    ");
 }
 
 #[test]
@@ -65,7 +77,10 @@ fn a_newer_version() {
     identity.version.major += 1;
     bytes[..IDENTITY_LEN].copy_from_slice(&identity.encode());
     folder.write("new.log", &bytes);
-    insta::assert_snapshot!(refused_by_all(&folder, "new.log"), @"");
+    insta::assert_snapshot!(refused_by_all(&folder, "new.log"), @"
+    error: new.log: byte 8: the log has format version 2.0, this program reads 1.x
+    exit code 3
+    ");
 }
 
 /// Wherever a log is cut, no command panics, and none that judges the log calls it whole.
@@ -106,7 +121,10 @@ fn a_trace_that_cannot_be_imported_is_named_with_its_line() {
     folder.write("bad.std", b"T0|w(V1)|1\nT0|jump(V1)|2\n");
     insta::assert_snapshot!(
         folder.mmtrace(&["import", "--from", "std", "bad.std", "-o", "x.log"]),
-        @""
+        @"
+    error: bad.std: line 2, column 4: expected r, w, acq, rel, fork, join, begin or end, found `jump(V1)|2`
+    exit code 3
+    "
     );
     assert!(!folder.path("x.log").exists(), "a failed import leaves no log");
 }

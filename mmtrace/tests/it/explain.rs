@@ -35,7 +35,16 @@ fn two_racing_events_are_shown_with_what_is_missing() {
 #[test]
 fn what_is_not_in_the_log_is_said() {
     let folder = Folder::with_log("racy.log", RACY);
-    insta::assert_snapshot!(folder.mmtrace(&["explain", "racy.log", "t0#0", "t0#999"]), @"");
-    insta::assert_snapshot!(folder.mmtrace(&["explain", "racy.log", "t0#0", "later"]), @"");
-    insta::assert_snapshot!(folder.mmtrace(&["explain", "racy.log", "ffffffff"]), @"");
+    insta::assert_snapshot!(folder.mmtrace(&["explain", "racy.log", "t0#0", "t0#999"]), @"
+    error: the log has no event t0#999: that thread ends with t0#6
+    exit code 2
+    ");
+    insta::assert_snapshot!(folder.mmtrace(&["explain", "racy.log", "t0#0", "later"]), @"
+    error: `later` does not name an event: expected thread and place, as in t3#120
+    exit code 2
+    ");
+    insta::assert_snapshot!(folder.mmtrace(&["explain", "racy.log", "ffffffff"]), @"
+    error: no finding's fingerprint begins with ffffffff, among the log's 1
+    exit code 2
+    ");
 }

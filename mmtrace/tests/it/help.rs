@@ -48,7 +48,10 @@ fn the_manual_has_a_page_for_each_command() {
         let page = folder.mmtrace(&["man", command]);
         assert!(page.stdout.contains(&format!(".TH mmtrace-{command} 1")), "{page}");
     }
-    insta::assert_snapshot!(folder.mmtrace(&["man", "fly"]), @"");
+    insta::assert_snapshot!(folder.mmtrace(&["man", "fly"]), @"
+    error: mmtrace has no command `fly`
+    exit code 2
+    ");
 }
 
 #[test]
@@ -89,6 +92,16 @@ fn wrong_usage_is_told_on_standard_error_with_exit_code_2() {
 #[test]
 fn a_wrong_value_is_answered_with_what_was_expected() {
     let folder = Folder::new();
-    insta::assert_snapshot!(folder.mmtrace(&["analyze", "--memory", "lots", "x.log"]), @"");
-    insta::assert_snapshot!(folder.mmtrace(&["dump", "--from", "20", "x.log"]), @"");
+    insta::assert_snapshot!(folder.mmtrace(&["analyze", "--memory", "lots", "x.log"]), @"
+    error: invalid value 'lots' for '--memory <SIZE>': expected a size, like 64K, 512M or 2G
+
+    For more information, try '--help'.
+    exit code 2
+    ");
+    insta::assert_snapshot!(folder.mmtrace(&["dump", "--from", "20", "x.log"]), @"
+    error: invalid value '20' for '--from <TIME>': expected a time, like 1.5s, 20ms, 300us or 900ns
+
+    For more information, try '--help'.
+    exit code 2
+    ");
 }

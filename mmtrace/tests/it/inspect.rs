@@ -61,5 +61,8 @@ fn recover_does_not_overwrite_its_input_or_a_stranger() {
 fn import_says_what_it_made() {
     let folder = Folder::new();
     folder.write("t.std", RACY.as_bytes());
-    insta::assert_snapshot!(folder.mmtrace(&["import", "--from", "std", "t.std", "-o", "t.log"]), @"");
+    insta::assert_snapshot!(folder.mmtrace(&["import", "--from", "std", "t.std", "-o", "t.log"]), @"
+    t.log: 4.75 KiB of 2 threads: 7 events, 4 accesses, 6 locations
+    exit code 0
+    ");
 }

@@ -29,7 +29,10 @@ fn every_process_has_its_log_in_a_folder() {
 #[test]
 fn a_program_that_records_nothing_is_reported() {
     let folder = Folder::new();
-    insta::assert_snapshot!(folder.mmtrace(&["record", "-o", "run.log", "--", "true"]), @"");
+    insta::assert_snapshot!(folder.mmtrace(&["record", "-o", "run.log", "--", "true"]), @"
+    note: nothing was recorded: the program made no log at run.log. It records if it uses mmtrace-recorder, built with the feature `record`
+    exit code 3
+    ");
 }
 
 #[test]
@@ -64,14 +67,20 @@ fn the_program_is_told_where_and_how_much_to_record() {
 #[test]
 fn a_program_that_is_not_there_is_a_usage_error() {
     let folder = Folder::new();
-    insta::assert_snapshot!(folder.mmtrace(&["record", "--", "./no-such-program"]), @"");
+    insta::assert_snapshot!(folder.mmtrace(&["record", "--", "./no-such-program"]), @"
+    error: cannot run ./no-such-program: No such file or directory (os error 2)
+    exit code 2
+    ");
 }
 
 #[test]
 fn a_file_that_is_no_log_is_not_replaced() {
     let folder = Folder::new();
     folder.write("notes.txt", b"precious");
-    insta::assert_snapshot!(folder.mmtrace(&["record", "-o", "notes.txt", "--", "true"]), @"");
+    insta::assert_snapshot!(folder.mmtrace(&["record", "-o", "notes.txt", "--", "true"]), @"
+    error: notes.txt is there and is no log: not replaced
+    exit code 2
+    ");
     assert_eq!(folder.read("notes.txt"), b"precious");
 }
 

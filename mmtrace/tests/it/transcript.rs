@@ -41,6 +41,7 @@ impl Folder {
     /// Makes a log from a trace in the STD format.
     pub(crate) fn add_log(&self, name: &str, trace: &str) {
         self.write("trace.std", trace.as_bytes());
+        std::fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
         let run = self.mmtrace(&["import", "--from", "std", "trace.std", "-o", name]);
         assert_eq!(run.code, 0, "{run}");
     }
