@@ -52,6 +52,7 @@ mod recording {
     }
 
     /// Records an event, numbered now if its kind has a number, and returns the number (or 0).
+    #[inline]
     #[track_caller]
     pub(crate) fn note(kind: EventKind, detail: u32, object: u64, value: u64) -> u64 {
         if !on() {
@@ -63,6 +64,7 @@ mod recording {
 
     /// Does `operation` on the atomic at `address` and takes its number, both under the spin bit of the
     /// address's stripe.
+    #[inline]
     pub(crate) fn numbered<R>(address: u64, operation: impl FnOnce() -> R) -> (R, u64) {
         let stripe = stripe::lock(address);
         let result = operation();
@@ -70,6 +72,7 @@ mod recording {
     }
 
     /// Records an event that has its number already.
+    #[inline]
     #[track_caller]
     pub(crate) fn note_numbered(
         kind: EventKind,
@@ -84,6 +87,7 @@ mod recording {
     }
 
     /// Records an access to memory.
+    #[inline]
     #[track_caller]
     pub(crate) fn access(kind: AccessKind, address: u64, size: u64) {
         record::access(kind, address, size);
@@ -103,6 +107,7 @@ mod recording {
     }
 
     /// Counts the event, unless it only takes.
+    #[inline]
     pub(crate) fn count_release(kind: EventKind) {
         let only_takes = matches!(
             kind,

@@ -77,9 +77,6 @@ impl Child {
         let Some(recorded) = self.recorded else { return f() };
         record::thread_start(recorded);
         let _end = End;
-        if let Some(name) = thread::current().name() {
-            record::name(name);
-        }
         f()
     }
 

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use mmtrace_format::event::text::Line;
-use mmtrace_format::{Event, EventKind, ThreadId};
+use mmtrace_format::{Event, EventKind, Log, StringId, ThreadId};
+
+use crate::recorded;
 
 /// What was recorded.
 pub(crate) struct Recording {
@@ -27,17 +29,31 @@ impl Recorded {
     }
 }
 
-/// Records what `f` does. Recordings are a process's, so there is one at a time.
+/// Records what `f` does.
 pub(crate) fn record(f: impl FnOnce()) -> Recording {
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let (lines, names) = backend::record(f);
-    Recording::new(lines, names)
+    Recording::read(&recorded::record(f))
 }
 
 impl Recording {
-    fn new(lines: Vec<Vec<Line>>, names: Vec<String>) -> Self {
-        Self { threads: lines, names }
+    fn read(log: &Log) -> Self {
+        let by_thread = recorded::threads(log).into_iter();
+        let lines =
+            by_thread.flat_map(|(thread, lines)| lines.into_iter().map(move |l| (thread, l)));
+        // The thread that begins a recording is the main one in it.
+        let threads = renumber(ThreadId::MAIN, lines.collect());
+        let names = threads
+            .iter()
+            .skip(1)
+            .flatten()
+            .filter_map(|line| match line {
+                Line::Event(_, event) if event.kind == EventKind::Name => {
+                    let id = StringId::new(u32::try_from(event.value).expect("a string"));
+                    log.tables().string(id).map(str::to_owned)
+                }
+                _ => None,
+            })
+            .collect();
+        Self { threads: threads.into_iter().map(only_the_program).collect(), names }
     }
 
     /// The names that threads were given.
@@ -129,7 +145,8 @@ impl Recording {
             let value = if name == "by" && value != "0" {
                 self.by_number(line, value)
             } else if value.starts_with("0x") && value != "0x0" {
-                let next = char::from(b'a' + u8::try_from(letters.len()).expect("few objects")).to_string();
+                let next = char::from(b'a' + u8::try_from(letters.len()).expect("few objects"))
+                    .to_string();
                 letters.entry(value.to_owned()).or_insert(next).clone()
             } else {
                 value.to_owned()
@@ -146,6 +163,28 @@ impl Recording {
             .find(|event| event.object == wake.object && event.sequence.to_string() == number)
             .map_or_else(|| "nothing".to_owned(), |event| event.kind.name().to_owned())
     }
+}
+
+/// Leaves out what the recorder says of its own: names, new stacks, the start of the test's thread,
+/// and the release by which a thread hands over to its own destructors.
+fn only_the_program(lines: Vec<Line>) -> Vec<Line> {
+    let kind = |line: &Line| match line {
+        Line::Event(_, event) => Some(event.kind),
+        Line::Access(..) => None,
+    };
+    let mut kept: Vec<Line> = Vec::new();
+    for line in lines {
+        match kind(&line) {
+            Some(EventKind::Name | EventKind::Retire | EventKind::CleanEnd | EventKind::Clock) => {}
+            Some(EventKind::Start) if matches!(line, Line::Event(ThreadId::MAIN, _)) => {}
+            Some(EventKind::End) => {
+                kept.pop_if(|last| kind(last) == Some(EventKind::Release));
+                kept.push(line);
+            }
+            _ => kept.push(line),
+        }
+    }
+    kept
 }
 
 /// Renumbers threads as the tests know them: the test's own is 0, the others follow in the order in
