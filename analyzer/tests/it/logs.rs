@@ -19,6 +19,15 @@ pub(crate) fn log_of(story: &Story) -> Log {
 
 /// The same, of a program in which everything takes `factor` times as long.
 pub(crate) fn slow_log_of(story: &Story, factor: u64) -> Log {
+    Log::from_bytes("story.log", slow_bytes_of(story, factor)).unwrap()
+}
+
+/// The log's bytes.
+pub(crate) fn bytes_of(story: &Story) -> Vec<u8> {
+    slow_bytes_of(story, 1)
+}
+
+fn slow_bytes_of(story: &Story, factor: u64) -> Vec<u8> {
     let info = ProcessInfo { program: "story".to_owned(), ..ProcessInfo::default() };
     let mut builder =
         LogBuilder::new(Cursor::new(Vec::new()), &info, BuilderOptions::default()).unwrap();
@@ -33,7 +42,7 @@ pub(crate) fn slow_log_of(story: &Story, factor: u64) -> Log {
         }
     }
     let (_, sink) = builder.finish_into_sink().unwrap();
-    Log::from_bytes("story.log", sink.into_inner()).unwrap()
+    sink.into_inner()
 }
 
 /// The report on a story in the notation.
