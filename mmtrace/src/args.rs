@@ -86,9 +86,10 @@ pub(crate) enum Command {
 
 /// Records a small program with planted bugs and shows what is found in it.
 ///
-/// The program is this binary itself: worker threads fill a cache under a lock, and count what
-/// they did without it. The report names both sites of that race, both stacks, and the place
-/// where the heap grows; the last lines are commands to try on the log.
+/// The program is this binary itself, as a small server: its workers remember every answer under a
+/// lock, and note without one which request they served last. The report names both sides of that
+/// race with their stacks, and the place where the heap grows; the last lines are commands to try
+/// on the log.
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// Where the log goes; it is kept, so that the other commands have something to read.

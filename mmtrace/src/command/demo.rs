@@ -14,9 +14,9 @@ use crate::output::{Output, make_way, unwritten};
 use crate::quantity::Bytes;
 
 const STORY: &str = "\
-The program that was recorded is this binary itself, as a small server: a thread hands requests to
-three workers through a channel; they remember every answer under a lock, and count the requests
-that they served without one.
+The program that was recorded is this binary itself, as a small server: requests go to three workers
+through a channel; they remember every answer under a lock, and note without one which request they
+served last.
 
 ";
 

@@ -54,7 +54,10 @@ fn a_time_window_ends_before_its_end() {
 #[test]
 fn what_is_not_there_is_said() {
     let folder = Folder::with_log("racy.log", RACY);
-    insta::assert_snapshot!(folder.mmtrace(&["dump", "--thread", "t9", "racy.log"]), @"");
+    insta::assert_snapshot!(folder.mmtrace(&["dump", "--thread", "t9", "racy.log"]), @"
+    error: the log has no thread t9, among its 2
+    exit code 2
+    ");
     let run = folder.mmtrace(&["dump", "--kind", "sing", "racy.log"]);
     assert_eq!(run.code, 2, "{run}");
     assert!(run.stderr.contains("no kind is called `sing`"), "{run}");
