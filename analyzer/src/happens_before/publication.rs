@@ -18,7 +18,9 @@ impl Publication {
         match older.epoch {
             Some(epoch) => {
                 epoch.happens_before(&self.clock)
-                    || self.epoch.is_some_and(|own| own.slot == epoch.slot)
+                    || self
+                        .epoch
+                        .is_some_and(|own| own.slot == epoch.slot && own.time >= epoch.time)
             }
             None => older.clock.shares_all_with(&self.clock),
         }

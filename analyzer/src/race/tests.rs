@@ -66,7 +66,8 @@ fn races_are_the_same_for_any_number_of_workers() {
     let mut pairs = 0;
     for story in racy_stories() {
         let with = |threads| {
-            let options = Options { threads: std::num::NonZero::new(threads), ..Options::default() };
+            let options =
+                Options { threads: std::num::NonZero::new(threads), ..Options::default() };
             options.install(|| detect_in(&story, &options)).unwrap()
         };
         let one = with(1);
@@ -107,4 +108,21 @@ fn a_lost_chunk_is_a_gap_and_later_races_are_uncertain() {
         }
     }
     assert!(uncertain > 100, "{uncertain} uncertain pairs are too few to tell");
+}
+
+/// A relaxed operation after a release fence publishes what the fence did, which may be older than
+/// what the same thread has stored there since: it once took that one's place.
+#[test]
+fn an_old_fence_does_not_replace_a_newer_release_of_its_own_thread() {
+    let story = mmtrace_fixtures::notation::trace(
+        "
+        t1 fence release
+        t1 write x
+        t1 store a release
+        t1 rmw a acquire
+        t2 load a acquire
+        t2 write x
+        ",
+    );
+    assert_eq!(detect_in(&story, &Options::default()).pairs, []);
 }
