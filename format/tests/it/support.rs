@@ -78,7 +78,7 @@ pub(crate) fn info() -> ProcessInfo {
 
 /// A small log with everything in it: three threads, accesses, names, stacks, a module with symbols.
 pub(crate) fn small_log() -> Vec<u8> {
-    let options = BuilderOptions { chunk_words: 64, ..BuilderOptions::default() };
+    let options = BuilderOptions { chunk_words: 90, ..BuilderOptions::default() };
     let mut builder = LogBuilder::new(Cursor::new(Vec::new()), &info(), options).unwrap();
     let stacks = small_tables(&mut builder);
     let mut sequencer = Sequencer::new();
