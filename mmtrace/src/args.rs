@@ -100,7 +100,7 @@ pub(crate) struct Demo {
 
 /// Runs a program that has mmtrace-recorder in it, and records it.
 ///
-/// The program is started with MMTRACE_LOG set to the log's path, and gets the signals that
+/// The program is started with `MMTRACE_LOG` set to the log's path, and gets the signals that
 /// mmtrace gets. mmtrace exits as the program did: with its code, or 128 + N if signal N ended it.
 /// A program that recorded nothing is reported, and makes a success exit code 3.
 #[derive(Debug, Args)]

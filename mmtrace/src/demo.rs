@@ -43,7 +43,7 @@ pub(crate) fn run() -> Outcome {
 }
 
 fn serve(inbox: &Receiver<u64>) {
-    for request in inbox.iter() {
+    for request in inbox {
         remember(&answer(request));
         note_last_served(request);
     }

@@ -67,7 +67,7 @@ pub(super) fn report_of(
 
 /// What the analysis may use, as it was asked for.
 pub(super) fn options(resources: &Resources) -> Options {
-    Options { threads: resources.threads, memory: resources.memory.0, ..Options::default() }
+    Options { threads: resources.threads, memory: resources.memory.0 }
 }
 
 /// The report as text, for a terminal or a pipe.

@@ -1,6 +1,6 @@
 //! `info`, `verify`, `recover`, `import`.
 
-use crate::transcript::{Folder, RACE_FREE, RACY};
+use crate::transcript::{Folder, RACE_FREE, RACY, writes};
 
 #[test]
 fn info_describes_a_log() {
@@ -33,8 +33,7 @@ fn verify_checks_every_log_of_a_folder() {
 /// a gap.
 #[test]
 fn recover_writes_a_log_that_reads_without_repair() {
-    let trace: String = (0..50_000).map(|n| format!("T0|w(V{})|1\n", n % 977)).collect();
-    let folder = Folder::with_log("whole.log", &trace);
+    let folder = Folder::with_log("whole.log", &writes(50_000, 977));
     let whole = folder.read("whole.log");
     folder.write("cut.log", &whole[..whole.len() - 100]);
     let run = folder.mmtrace(&["recover", "-o", "recovered.log", "cut.log"]);

@@ -1,5 +1,7 @@
 //! The binary as its users meet it: transcripts of every command.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod analyze;
 mod bad_input;
 mod demo;

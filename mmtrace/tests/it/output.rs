@@ -3,13 +3,13 @@
 use std::io::Read as _;
 use std::process::Stdio;
 
-use crate::transcript::{Folder, RACY, Run};
+use crate::transcript::{Folder, RACY, Run, writes};
 
 const ESCAPE: char = '\u{1b}';
 
 fn analyze(folder: &Folder, flags: &[&str], variables: &[(&str, &str)]) -> Run {
     let mut command = folder.command(&["analyze", "racy.log"]);
-    folder.run(command.args(flags).envs(variables.iter().copied()))
+    Run::of(command.args(flags).envs(variables.iter().copied()))
 }
 
 #[test]
@@ -49,8 +49,7 @@ fn progress_is_drawn_on_terminals_only() {
 /// `mmtrace dump run.log | head -1`: no error, no panic.
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
-    let trace: String = (0..200_000).map(|n| format!("T0|w(V{n})|1\n")).collect();
-    let folder = Folder::with_log("long.log", &trace);
+    let folder = Folder::with_log("long.log", &writes(200_000, 200_000));
     let mut command = folder.command(&["dump", "long.log"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut first = [0; 64];
@@ -66,6 +65,6 @@ fn a_reader_that_goes_away_does_not_turn_findings_into_success() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let mut command = folder.command(&["analyze", "racy.log"]);
-    let run = folder.run(command.stdout(writer));
+    let run = Run::of(command.stdout(writer));
     assert_eq!((run.code, run.stderr.as_str()), (66, ""), "{run}");
 }

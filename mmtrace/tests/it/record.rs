@@ -59,7 +59,7 @@ fn the_program_is_told_where_and_how_much_to_record() {
     let folder = Folder::new();
     let script = "echo $MMTRACE_LOG $MMTRACE_MAX_LOG $MMTRACE_KEEP";
     let flags = ["record", "-o", "a.log", "--max-log", "2M", "--keep", "newest", "--"];
-    let run = folder.run(folder.command(&flags).args(["sh", "-c", script]));
+    let run = Run::of(folder.command(&flags).args(["sh", "-c", script]));
     let log = folder.path("a.log").canonicalize().unwrap_or_else(|_| folder.path("a.log"));
     assert_eq!(run.stdout.trim_end(), format!("{} 2097152 newest", log.display()), "{run}");
 }

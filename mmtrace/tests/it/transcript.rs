@@ -78,12 +78,14 @@ impl Folder {
 
     /// Runs the binary.
     pub(crate) fn mmtrace(&self, arguments: &[&str]) -> Run {
-        self.run(&mut self.command(arguments))
+        Run::of(&mut self.command(arguments))
     }
+}
 
-    /// Runs a command.
-    pub(crate) fn run(&self, command: &mut Command) -> Run {
-        Run::from(command.output().unwrap())
+impl Run {
+    /// Runs a command to its end.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        Self::from(command.output().unwrap())
     }
 }
 
@@ -121,3 +123,9 @@ T1|w(V1)|3
 T0|join(T1)|5
 T0|w(V1)|4
 ";
+
+/// A trace of so many writes, to so many variables in turn.
+pub(crate) fn writes(count: usize, variables: usize) -> String {
+    let lines: Vec<String> = (0..count).map(|n| format!("T0|w(V{})|1\n", n % variables)).collect();
+    lines.concat()
+}
