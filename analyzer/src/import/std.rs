@@ -117,7 +117,11 @@ pub struct Imported {
     pub locations: u32,
 }
 
-/// Imports a whole trace. `progress` is told the bytes that were read, twice the text in all.
+/// Bytes after which the progress is told.
+const PROGRESS_LEN: u64 = 1 << 18;
+
+/// Imports a whole trace. `progress` is told now and then how many more bytes were read, twice the
+/// text in all.
 ///
 /// # Errors
 /// [`StdError`] names the line that cannot be taken; what was written before it is whole.
@@ -126,7 +130,8 @@ pub fn import<O: Output>(
     output: &mut O,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Imported, StdError> {
-    let survey = Survey::of(text, progress)?;
+    let mut progress = Told { tell: progress, untold: 0 };
+    let survey = Survey::of(text, &mut progress)?;
     let rewound = text.seek(SeekFrom::Start(0));
     rewound.map_err(|source| StdError::Read { line: 1, source })?;
     let mut importer = Importer::new(&survey, output);
@@ -135,9 +140,30 @@ pub fn import<O: Output>(
     while let Some(statement) = lines.next()? {
         importer.line = statement.line;
         importer.statement(&statement)?;
-        progress(statement.len);
+        progress.read(statement.len);
     }
+    progress.finish();
     importer.finish()
+}
+
+/// Tells the progress in portions.
+struct Told<'p> {
+    tell: &'p mut dyn FnMut(u64),
+    untold: u64,
+}
+
+impl Told<'_> {
+    #[inline]
+    fn read(&mut self, len: u64) {
+        self.untold += len;
+        if self.untold >= PROGRESS_LEN {
+            self.finish();
+        }
+    }
+
+    fn finish(&mut self) {
+        (self.tell)(::std::mem::take(&mut self.untold));
+    }
 }
 
 /// What the first pass learns.
@@ -148,7 +174,7 @@ struct Survey {
 }
 
 impl Survey {
-    fn of(text: &mut impl Read, progress: &mut dyn FnMut(u64)) -> Result<Self, StdError> {
+    fn of(text: &mut impl Read, progress: &mut Told<'_>) -> Result<Self, StdError> {
         let mut survey = Self::default();
         let mut last_location = None;
         let mut lines = Lines::new(text);
@@ -166,7 +192,7 @@ impl Survey {
             if last_location.replace(statement.location) != Some(statement.location) {
                 survey.locations.insert(statement.location);
             }
-            progress(statement.len);
+            progress.read(statement.len);
         }
         Ok(survey)
     }

@@ -6,6 +6,7 @@ mod damage;
 mod documents;
 mod explain;
 mod heap;
+mod import;
 mod logs;
 mod oracle;
 mod report;
