@@ -94,7 +94,7 @@ impl Failure {
         for cause in self.error.chain().map(ToString::to_string) {
             if text.is_empty() {
                 text = cause;
-            } else if !text.ends_with(&cause) {
+            } else if !text.contains(&cause) {
                 text = format!("{text}: {cause}");
             }
         }
