@@ -257,12 +257,7 @@ impl<W: Write + Seek> LogBuilder<W> {
             }
             at = next;
         }
-        if self.threads[index].stream.is_none() {
-            // The storage stays with the thread: it is likely to need it again.
-            let mut words = words;
-            words.clear();
-            self.threads[index].words = words;
-        }
+        // The buffer's storage goes: a hundred thousand threads could hold on to gigabytes of it.
         Ok(())
     }
 }

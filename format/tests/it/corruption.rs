@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 
 use mmtrace_format::event::text::Line;
-use mmtrace_format::live::{LiveLog, LiveOptions, SlotLabel};
 use mmtrace_format::log::OpenError;
 use mmtrace_format::recover::recover;
 use mmtrace_format::verify::verify_log;
-use mmtrace_format::{Log, StreamId, ThreadId, Timestamp};
+use mmtrace_format::{Log, Timestamp};
 
-use crate::support::{Content, info, open, read_all, small_log};
+use crate::support::{Content, open, read_all, record_small, small_log};
 
 /// Reads a damaged log, and checks that nothing was made up: every thread's lines are some of those
 /// that it wrote, in their order.
@@ -120,44 +119,6 @@ fn a_killed_log_is_never_taken_for_a_whole_one() {
             assert!(!read_all(&log).damage.is_empty(), "{len} bytes");
         }
     }
-}
-
-/// Three threads: one sealed chunk each, and some marks still in their slots.
-fn record_small(path: &std::path::Path) -> LiveLog {
-    use mmtrace_format::chunk::SealScratch;
-    use mmtrace_format::event::word::{RECORD_WORDS_MAX, encode_event};
-    use mmtrace_format::table::TableEntry;
-    use mmtrace_format::{Event, EventKind, StringId};
-
-    let options = LiveOptions { slot_len: 4096, ..LiveOptions::default() };
-    let log = LiveLog::create(path, &info(), options).unwrap();
-    for number in 1..4 {
-        let entry = TableEntry::String(StringId::new(number), format!("name {number}"));
-        log.append_table_entry(&entry).unwrap();
-    }
-    for thread in 0..3 {
-        for number in 0..2 {
-            let label = SlotLabel {
-                stream: StreamId::new(thread),
-                number,
-                thread: ThreadId::new(thread),
-                switch_count: 0,
-                first_time: Timestamp::from_ns(u64::from(number) * 10),
-            };
-            let mut slot = log.acquire_slot(&label).unwrap();
-            for value in 0..5u64 {
-                let mut record = [0; RECORD_WORDS_MAX];
-                let time = Timestamp::from_ns(value);
-                let mark = Event { time, value: value + 1, ..Event::new(EventKind::Mark) };
-                let len = encode_event(&mark, &mut record);
-                assert!(slot.push(&record[..len]));
-            }
-            if number == 0 {
-                log.seal(slot, Timestamp::from_ns(9), &mut SealScratch::new()).unwrap();
-            }
-        }
-    }
-    log
 }
 
 #[test]

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
+use std::path::Path;
 
+use mmtrace_format::chunk::SealScratch;
 use mmtrace_format::event::text::Line;
+use mmtrace_format::event::word::{RECORD_WORDS_MAX, encode_event};
+use mmtrace_format::live::{LiveLog, LiveOptions, SlotLabel};
 use mmtrace_format::log::OpenError;
 use mmtrace_format::meta::Section;
-use mmtrace_format::table::{CallSite, Module, SourceLocation, StackNode};
+use mmtrace_format::table::{CallSite, Module, SourceLocation, StackNode, TableEntry};
 use mmtrace_format::writer::{BuilderOptions, LogBuilder, Sequencer};
 use mmtrace_format::{
-    Access, AccessKind, Address, Event, EventKind, Log, ModuleId, ProcessInfo, StackId, ThreadId,
-    Timestamp,
+    Access, AccessKind, Address, Event, EventKind, Log, ModuleId, ProcessInfo, StackId, StreamId,
+    StringId, ThreadId, Timestamp,
 };
 
 /// Everything that can be read out of a log, and whether anything was wrong.
@@ -137,4 +141,37 @@ fn small_tables(builder: &mut LogBuilder<Cursor<Vec<u8>>>) -> [StackId; 2] {
         let (site, _) = tables.intern_site(CallSite::Source { location, function });
         tables.intern_stack(StackNode { parent: outer, site }).0
     })
+}
+
+/// Three threads: one sealed chunk each, and some marks still in their slots.
+pub(crate) fn record_small(path: &Path) -> LiveLog {
+    let options = LiveOptions { slot_len: 4096, ..LiveOptions::default() };
+    let log = LiveLog::create(path, &info(), options).unwrap();
+    for number in 1..4 {
+        let entry = TableEntry::String(StringId::new(number), format!("name {number}"));
+        log.append_table_entry(&entry).unwrap();
+    }
+    for thread in 0..3 {
+        for number in 0..2 {
+            let label = SlotLabel {
+                stream: StreamId::new(thread),
+                number,
+                thread: ThreadId::new(thread),
+                switch_count: 0,
+                first_time: Timestamp::from_ns(u64::from(number) * 10),
+            };
+            let mut slot = log.acquire_slot(&label).unwrap();
+            for value in 0..5u64 {
+                let mut record = [0; RECORD_WORDS_MAX];
+                let time = Timestamp::from_ns(value);
+                let mark = Event { time, value: value + 1, ..Event::new(EventKind::Mark) };
+                let len = encode_event(&mark, &mut record);
+                assert!(slot.push(&record[..len]));
+            }
+            if number == 0 {
+                log.seal(slot, Timestamp::from_ns(9), &mut SealScratch::new()).unwrap();
+            }
+        }
+    }
+    log
 }
