@@ -192,7 +192,7 @@ fn the_order_in_the_log_is_the_modification_order() {
             _ => assert_eq!(event.event.value, value, "{}", event.name()),
         }
     }
-    assert_eq!(value, atomic.load(Ordering::Relaxed));
+    assert_eq!(value, atomic.into_inner());
 }
 
 #[test]

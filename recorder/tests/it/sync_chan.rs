@@ -153,6 +153,10 @@ fn values_without_a_size_are_counted() {
 
 #[test]
 fn misuse_panics_as_in_go() {
+    record(misuse);
+}
+
+fn misuse() {
     let message = |f: &dyn Fn()| {
         let f = std::panic::AssertUnwindSafe(f);
         *catch_unwind(f).unwrap_err().downcast::<&str>().unwrap()
@@ -172,13 +176,13 @@ fn misuse_panics_as_in_go() {
 #[test]
 fn a_close_panics_the_sends_that_wait_and_ends_the_receives_that_wait() {
     for capacity in [0, 1] {
-        let (sender, receiver) = chan(capacity);
-        if capacity == 1 {
-            sender.send(0);
-        }
-        let sleeper = Arc::new(Sleeper::default());
-        let (theirs, here) = (sender.clone(), Arc::clone(&sleeper));
-        let log = record(move || {
+        let log = record(|| {
+            let (sender, receiver) = chan(capacity);
+            if capacity == 1 {
+                sender.send(0);
+            }
+            let sleeper = Arc::new(Sleeper::default());
+            let (theirs, here) = (sender.clone(), Arc::clone(&sleeper));
             let child = thread::spawn(move || {
                 here.is_here();
                 theirs.send(1);
@@ -186,20 +190,22 @@ fn a_close_panics_the_sends_that_wait_and_ends_the_receives_that_wait() {
             sleeper.wait_until_asleep();
             sender.close();
             assert!(child.join().is_err());
+            assert_eq!(receiver.iter().count(), capacity, "what waited was not sent");
         });
         assert!(log.thread(1).contains("block reason=send object=a\nt1 run reason=send\n"));
-        assert_eq!(receiver.iter().count(), capacity, "what waited was not sent");
     }
-    let (sender, receiver) = chan::<u8>(0);
-    let sleeper = Arc::new(Sleeper::default());
-    let here = Arc::clone(&sleeper);
-    let child = thread::spawn(move || {
-        here.is_here();
-        receiver.recv()
+    record(|| {
+        let (sender, receiver) = chan::<u8>(0);
+        let sleeper = Arc::new(Sleeper::default());
+        let here = Arc::clone(&sleeper);
+        let child = thread::spawn(move || {
+            here.is_here();
+            receiver.recv()
+        });
+        sleeper.wait_until_asleep();
+        sender.close();
+        assert_eq!(child.join().unwrap(), None);
     });
-    sleeper.wait_until_asleep();
-    sender.close();
-    assert_eq!(child.join().unwrap(), None);
 }
 
 #[test]
@@ -414,8 +420,14 @@ fn plain_ends_and_selects_share_an_unbuffered_channel() {
 fn a_goroutine_that_is_let_go_leaves_no_join() {
     let log = record(|| {
         let (sender, receiver) = chan(0);
-        go(move || sender.send(1));
+        let goroutine = Arc::new(Sleeper::default());
+        let here = Arc::clone(&goroutine);
+        go(move || {
+            here.is_here();
+            sender.send(1);
+        });
         assert_eq!(receiver.recv(), Some(1));
+        goroutine.wait_until_gone();
     });
     assert_eq!(log.count("spawn"), 1);
     assert_eq!(log.count("join"), 0);

@@ -3,17 +3,33 @@
 
 /// Compiles the source with these as its `sync` and `thread`.
 macro_rules! compiled_with {
-    ($name:ident, $library:ident) => {
+    ($name:ident, $library:ident, $run:path) => {
         mod $name {
             use $library::{sync, thread};
+
+            use $run as run;
 
             include!("compat_source.rs");
         }
     };
 }
 
-compiled_with!(with_std, std);
-compiled_with!(with_recorder, mmtrace_recorder);
+/// Runs a test as it is.
+fn plainly(test: impl FnOnce()) {
+    test();
+}
+
+/// Runs a test while it is recorded, alone: its events are not to be in other tests' recordings.
+#[cfg(feature = "record")]
+fn recorded(test: impl FnOnce()) {
+    crate::sync_support::record(test);
+}
+
+#[cfg(not(feature = "record"))]
+use plainly as recorded;
+
+compiled_with!(with_std, std, super::plainly);
+compiled_with!(with_recorder, mmtrace_recorder, super::recorded);
 
 #[cfg(not(feature = "record"))]
 #[test]

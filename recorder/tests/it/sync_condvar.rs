@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mmtrace_recorder::sync::{Condvar, Mutex};
 use mmtrace_recorder::thread;
 
-use crate::sync_support::{Sleeper, record};
+use crate::sync_support::{Sleeper, alone, record};
 
 #[test]
 fn a_wake_names_the_notify_that_released_it() {
@@ -132,39 +133,38 @@ fn each_notify_is_named_by_as_many_wakes_as_it_says() {
 
 #[test]
 fn a_waiter_from_before_the_recording_is_woken_in_it() {
-    let pair = Arc::new((Mutex::new(false), Condvar::new()));
-    let sleeper = Arc::new(Sleeper::default());
-    let (theirs, here) = (Arc::clone(&pair), Arc::clone(&sleeper));
-    let waiter = std::thread::spawn(move || {
-        let mut set = theirs.0.lock().unwrap();
-        here.is_here();
-        while !*set {
-            set = theirs.1.wait(set).unwrap();
-        }
+    alone("sync_condvar::a_waiter_from_before_the_recording_is_woken_in_it", || {
+        let (waiter, pair) = waiting();
+        record(|| {
+            *pair.0.lock().unwrap() = true;
+            pair.1.notify_one();
+            waiter.join().unwrap();
+        });
     });
-    sleeper.wait_until_asleep();
-    record(|| {
-        *pair.0.lock().unwrap() = true;
-        pair.1.notify_one();
-    });
-    waiter.join().unwrap();
 }
 
 #[test]
 fn a_waiter_from_the_recording_is_woken_after_it() {
+    alone("sync_condvar::a_waiter_from_the_recording_is_woken_after_it", || {
+        let mut waiting_still = None;
+        record(|| waiting_still = Some(waiting()));
+        let (waiter, pair) = waiting_still.unwrap();
+        *pair.0.lock().unwrap() = true;
+        pair.1.notify_one();
+        waiter.join().unwrap();
+    });
+}
+
+/// A thread that waits for the condition to be true.
+fn waiting() -> (JoinHandle<()>, Arc<(Mutex<bool>, Condvar)>) {
     let pair = Arc::new((Mutex::new(false), Condvar::new()));
     let sleeper = Arc::new(Sleeper::default());
-    let mut waiter = None;
-    record(|| {
-        let (theirs, here) = (Arc::clone(&pair), Arc::clone(&sleeper));
-        waiter = Some(std::thread::spawn(move || {
-            let set = theirs.0.lock().unwrap();
-            here.is_here();
-            drop(theirs.1.wait_while(set, |set| !*set).unwrap());
-        }));
-        sleeper.wait_until_asleep();
+    let (theirs, here) = (Arc::clone(&pair), Arc::clone(&sleeper));
+    let waiter = std::thread::spawn(move || {
+        let set = theirs.0.lock().unwrap();
+        here.is_here();
+        drop(theirs.1.wait_while(set, |set| !*set).unwrap());
     });
-    *pair.0.lock().unwrap() = true;
-    pair.1.notify_one();
-    waiter.unwrap().join().unwrap();
+    sleeper.wait_until_asleep();
+    (waiter, pair)
 }

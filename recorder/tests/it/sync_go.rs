@@ -19,10 +19,13 @@ fn panic_message(f: impl FnOnce()) -> &'static str {
 fn a_wait_stands_behind_every_done_that_it_waited_for() {
     let group = Arc::new(WaitGroup::new());
     let log = record(|| {
-        for _ in 0..5 {
-            WaitGroup::go(&group, || ());
+        let workers: Vec<_> = (0..5).map(|_| Arc::new(Sleeper::default())).collect();
+        for worker in &workers {
+            let here = Arc::clone(worker);
+            WaitGroup::go(&group, move || here.is_here());
         }
         group.wait();
+        workers.iter().for_each(|worker| worker.wait_until_gone());
     });
     let order: Vec<&str> = log.object("wait-group-add").iter().map(Recorded::name).collect();
     assert_eq!(order.iter().filter(|name| **name == "wait-group-done").count(), 5);
@@ -84,19 +87,29 @@ fn a_wait_group_is_reused_round_after_round() {
 
 #[test]
 fn misuse_of_a_wait_group_panics_as_in_go() {
-    let group = WaitGroup::new();
-    assert_eq!(panic_message(|| group.done()), "negative WaitGroup counter");
-    group.add(1);
-    assert_eq!(panic_message(|| group.add(-2)), "negative WaitGroup counter");
-    group.done();
-    group.wait();
+    record(|| {
+        let group = WaitGroup::new();
+        assert_eq!(panic_message(|| group.done()), "negative WaitGroup counter");
+        group.add(1);
+        assert_eq!(panic_message(|| group.add(-2)), "negative WaitGroup counter");
+        group.done();
+        group.wait();
+    });
 }
 
 #[test]
 fn work_that_panics_is_done() {
-    let group = Arc::new(WaitGroup::new());
-    WaitGroup::go(&group, || panic!("on purpose"));
-    group.wait();
+    record(|| {
+        let group = Arc::new(WaitGroup::new());
+        let worker = Arc::new(Sleeper::default());
+        let here = Arc::clone(&worker);
+        WaitGroup::go(&group, move || {
+            here.is_here();
+            panic!("on purpose");
+        });
+        group.wait();
+        worker.wait_until_gone();
+    });
 }
 
 #[test]
@@ -141,7 +154,7 @@ fn reads_and_writes_of_a_map_are_as_go_documents_them() {
     assert_eq!(names(&|| assert_eq!(map.load_and_delete("k"), None)), "map-read");
     assert_eq!(names(&|| map.range(|key, value| (*key, *value) == ("n", 2))), "map-read");
     assert_eq!(names(&|| map.clear()), "map-write");
-    assert_eq!(map.load("n"), None);
+    record(|| assert_eq!(map.load("n"), None));
 }
 
 #[test]
@@ -161,14 +174,16 @@ fn a_key_has_one_hash_for_all_threads_and_another_key_another() {
 
 #[test]
 fn a_map_may_be_used_while_it_is_walked() {
-    let map = SyncMap::new();
-    (0..10).for_each(|n| map.store(n, n));
-    let mut seen = 0;
-    map.range(|key, _| {
-        map.delete(key);
-        seen += 1;
-        true
+    record(|| {
+        let map = SyncMap::new();
+        (0..10).for_each(|n| map.store(n, n));
+        let mut seen = 0;
+        map.range(|key, _| {
+            map.delete(key);
+            seen += 1;
+            true
+        });
+        assert_eq!(seen, 10);
+        assert_eq!(map.load(&3), None);
     });
-    assert_eq!(seen, 10);
-    assert_eq!(map.load(&3), None);
 }

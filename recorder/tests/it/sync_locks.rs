@@ -7,7 +7,7 @@ use std::thread::scope;
 use mmtrace_recorder::sync::{Mutex, RwLock, TryLockError};
 use mmtrace_recorder::thread;
 
-use crate::sync_support::{Sleeper, record};
+use crate::sync_support::{Sleeper, alone, record};
 
 #[test]
 fn a_lock_is_recorded_with_its_unlock() {
@@ -93,10 +93,12 @@ t1 mutex-unlock mutex=a
 t1 end
 "
     );
-    assert!(mutex.is_poisoned());
-    assert_eq!(*mutex.lock().unwrap_err().into_inner(), 0);
-    mutex.clear_poison();
-    assert!(mutex.lock().is_ok());
+    record(|| {
+        assert!(mutex.is_poisoned());
+        assert_eq!(*mutex.lock().unwrap_err().into_inner(), 0);
+        mutex.clear_poison();
+        assert!(mutex.lock().is_ok());
+    });
 }
 
 #[test]
@@ -115,7 +117,7 @@ fn locks_and_unlocks_of_a_mutex_alternate_in_its_order() {
             }
         });
     });
-    assert_eq!(*mutex.lock().unwrap(), THREADS * ROUNDS);
+    assert_eq!(mutex.into_inner().unwrap(), THREADS * ROUNDS);
     let events = log.object("mutex-lock");
     assert_eq!(events.len(), 2 * THREADS * ROUNDS);
     for pair in events.chunks(2) {
@@ -209,7 +211,7 @@ fn nobody_is_inside_with_a_writer_in_the_order_of_the_lock() {
             stop.store(true, Ordering::Relaxed);
         });
     });
-    assert_eq!(*lock.read().unwrap(), 400);
+    assert_eq!(lock.into_inner().unwrap(), 400);
     let (mut readers, mut writers) = (0, 0);
     for event in log.object("write-lock") {
         match event.name() {
@@ -230,10 +232,12 @@ fn nobody_is_inside_with_a_writer_in_the_order_of_the_lock() {
 #[test]
 fn a_mutex_that_is_locked_before_the_recording_is_unlocked_in_it() {
     static MUTEX: Mutex<u32> = Mutex::new(0);
-    let before = MUTEX.lock().unwrap();
-    let log = record(|| drop(before));
-    assert_eq!(log.text(), "t0 mutex-unlock mutex=a\n");
-    scope(|s| {
-        s.spawn(|| drop(MUTEX.lock().unwrap()));
+    alone("sync_locks::a_mutex_that_is_locked_before_the_recording_is_unlocked_in_it", || {
+        let before = MUTEX.lock().unwrap();
+        let log = record(|| drop(before));
+        assert_eq!(log.text(), "t0 mutex-unlock mutex=a\n");
+        scope(|s| {
+            s.spawn(|| drop(MUTEX.lock().unwrap()));
+        });
     });
 }

@@ -8,7 +8,7 @@ use mmtrace_recorder::sync::mpsc::{
 };
 use mmtrace_recorder::thread;
 
-use crate::sync_support::{Sleeper, record};
+use crate::sync_support::{Sleeper, alone, record};
 
 #[test]
 fn the_last_sender_closes_the_channel_after_the_others() {
@@ -140,12 +140,14 @@ fn many_senders_and_one_receiver_lose_nothing() {
 
 #[test]
 fn a_channel_from_before_the_recording_goes_on_silently() {
-    let (sender, receiver) = channel();
-    sender.send(1).unwrap();
-    let log = record(|| {
-        sender.send(2).unwrap();
-        drop(sender);
-        assert_eq!(receiver.iter().collect::<Vec<_>>(), [1, 2]);
+    alone("sync_mpsc::a_channel_from_before_the_recording_goes_on_silently", || {
+        let (sender, receiver) = channel();
+        sender.send(1).unwrap();
+        let log = record(|| {
+            sender.send(2).unwrap();
+            drop(sender);
+            assert_eq!(receiver.iter().collect::<Vec<_>>(), [1, 2]);
+        });
+        assert_eq!(log.text(), "");
     });
-    assert_eq!(log.text(), "");
 }

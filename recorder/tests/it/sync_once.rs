@@ -107,10 +107,12 @@ fn a_lazy_value_is_made_by_its_first_use_and_hot_uses_are_silent() {
 
 #[test]
 fn a_lazy_value_whose_maker_panicked_is_poisoned() {
-    let value: LazyLock<u32, _> = LazyLock::new(|| panic!("on purpose"));
-    for _ in 0..2 {
-        assert!(catch_unwind(AssertUnwindSafe(|| *value)).is_err());
-    }
+    record(|| {
+        let value: LazyLock<u32, _> = LazyLock::new(|| panic!("on purpose"));
+        for _ in 0..2 {
+            assert!(catch_unwind(AssertUnwindSafe(|| *value)).is_err());
+        }
+    });
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::process::Command;
 use std::sync::OnceLock;
 
 use mmtrace_format::event::text::Line;
@@ -228,6 +229,22 @@ fn renumber(test_thread: ThreadId, lines: Vec<(ThreadId, Line)>) -> Vec<Vec<Line
     threads
 }
 
+/// Runs a test that uses the types outside its recording in a process of its own, where they are not
+/// in the recordings of other tests.
+pub(crate) fn alone(test: &str, body: impl FnOnce()) {
+    const ALONE: &str = "MMTRACE_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return body();
+    }
+    let output = Command::new(std::env::current_exe().expect("the tests"))
+        .args([test, "--exact", "--test-threads=1"])
+        .env(ALONE, "1")
+        .output()
+        .expect("the tests can be run");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
 /// A thread that others wait for to fall asleep: that is how they know that it blocks, without
 /// waiting for any length of time.
 #[derive(Default)]
@@ -240,6 +257,13 @@ impl Sleeper {
     pub(crate) fn is_here(&self) {
         let me = std::fs::read_link("/proc/thread-self").expect("Linux has it");
         self.status.set(format!("/proc/{}/stat", me.display())).expect("called once");
+    }
+
+    /// Waits until the thread has ended, and so has recorded all that it will.
+    pub(crate) fn wait_until_gone(&self) {
+        while self.status.get().is_none_or(|path| std::fs::exists(path).is_ok_and(|there| there)) {
+            std::thread::yield_now();
+        }
     }
 
     /// Waits until the thread sleeps.
