@@ -25,7 +25,9 @@ fn a_wait_stands_behind_every_done_that_it_waited_for() {
             WaitGroup::go(&group, move || here.is_here());
         }
         group.wait();
-        workers.iter().for_each(|worker| worker.wait_until_gone());
+        for worker in &workers {
+            worker.wait_until_gone();
+        }
     });
     let order: Vec<&str> = log.object("wait-group-add").iter().map(Recorded::name).collect();
     assert_eq!(order.iter().filter(|name| **name == "wait-group-done").count(), 5);
