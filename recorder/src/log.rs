@@ -101,12 +101,21 @@ pub(crate) fn access(
             return;
         }
     }
-    access_cold(kind, address, size, at);
+    access_cold(kind, address, size, at.place.pc, at.place.sp, at.location);
 }
 
 #[cold]
 #[inline(never)]
-fn access_cold(kind: AccessKind, address: u64, size: u64, at: CallPlace) {
+fn access_cold(
+    kind: AccessKind,
+    address: u64,
+    size: u64,
+    // Not as one: a structure would be put together in memory even if nobody came here.
+    pc: u64,
+    sp: u64,
+    location: &'static Location<'static>,
+) {
+    let at = CallPlace { place: Place { pc, sp }, location };
     enter(None, |log| log.push_access(kind, address, size, at));
 }
 
@@ -170,6 +179,11 @@ pub(crate) fn unrecorded<R>(f: impl FnOnce() -> R) -> R {
     drop(inside);
     LOG.set(log);
     result
+}
+
+/// From now on nothing that this thread does is recorded: it is the recorder's own.
+pub(crate) fn never_record() {
+    INSIDE.set(true);
 }
 
 /// This thread is inside the recorder.

@@ -50,13 +50,11 @@ pub(crate) fn current() -> Option<Arc<Recording>> {
         State::On(recording) => (recording.number() == number()).then(|| Arc::clone(recording)),
         State::Forked(_) => {
             let State::Forked(plan) = std::mem::take(&mut *state) else { unreachable!() };
-            match begin(&mut state, plan) {
-                Ok(recording) => Some(recording),
-                Err(_) => {
-                    NUMBER.store(0, Ordering::Relaxed);
-                    None
-                }
+            let begun = begin(&mut state, plan).ok();
+            if begun.is_none() {
+                NUMBER.store(0, Ordering::Relaxed);
             }
+            begun
         }
     }
 }

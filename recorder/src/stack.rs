@@ -73,7 +73,7 @@ impl StackRange {
     /// Whether a word lies in it.
     #[inline]
     pub(crate) fn contains_word(self, address: u64) -> bool {
-        address >= self.low && address < self.high.saturating_sub(7) && address % 8 == 0
+        address >= self.low && address < self.high.saturating_sub(7) && address.is_multiple_of(8)
     }
 
     /// The stack of this thread, as the system made it; empty if the system does not say.

@@ -167,13 +167,18 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     /// A stack of return addresses, and the place below it.
-    fn stack_of(return_addresses: &[u64]) -> (Vec<u64>, Place, Vec<Frame>) {
+    fn stack_of(return_addresses: &[Cell<u64>]) -> (Vec<Cell<u64>>, Place, Vec<Frame>) {
         let words = return_addresses.to_vec();
         let sp = words.as_ptr().expose_provenance() as u64;
-        let frame = |(at, &return_address)| Frame { return_address, slot: sp + 8 * at as u64 };
+        let frame = |(at, word): (usize, &Cell<u64>)| Frame {
+            return_address: word.get(),
+            slot: sp + 8 * at as u64,
+        };
         let frames = words.iter().enumerate().map(frame).collect();
         (words, Place { pc: 0x1000, sp }, frames)
     }
@@ -183,7 +188,7 @@ mod tests {
     #[test]
     fn a_place_is_known_by_all_that_is_compared() {
         let here = Location::caller();
-        let (mut words, place, frames) = stack_of(&[1, 2, 3, 4, 5, 6, 7, 8]);
+        let (words, place, frames) = stack_of(&[1, 2, 3, 4, 5, 6, 7, 8].map(Cell::new));
         let mut cache = ContextCache::new();
         assert_eq!(cache.lookup(place, here, 8, Compare::All), None);
         cache.insert(place, here, 8, &frames, KNOWN);
@@ -192,23 +197,23 @@ mod tests {
         assert_eq!(cache.lookup(place, here, 4, Compare::All), None);
         assert_eq!(cache.lookup(Place { pc: 0x1001, ..place }, here, 8, Compare::All), None);
         assert_eq!(cache.lookup(Place { sp: place.sp + 8, ..place }, here, 8, Compare::All), None);
-        for at in 0..words.len() {
-            words[at] += 100;
+        for (at, word) in words.iter().enumerate() {
+            let original = word.replace(100);
             let inner = cache.lookup(place, here, 8, Compare::Inner);
             assert_eq!(inner.is_some(), at >= CHECK_COUNT, "return address {at}");
             assert_eq!(cache.lookup(place, here, 8, Compare::All), None, "return address {at}");
-            words[at] -= 100;
+            word.set(original);
         }
     }
 
     #[test]
     fn a_short_stack_is_compared_to_its_end() {
         let here = Location::caller();
-        let (mut words, place, frames) = stack_of(&[1, 2]);
+        let (words, place, frames) = stack_of(&[1, 2].map(Cell::new));
         let mut cache = ContextCache::new();
         cache.insert(place, here, 8, &frames, KNOWN);
         assert_eq!(cache.lookup(place, here, 8, Compare::Inner), Some(KNOWN));
-        words[1] = 9;
+        words[1].set(9);
         assert_eq!(cache.lookup(place, here, 8, Compare::Inner), None);
         cache.insert(place, here, 8, &[], KNOWN);
         assert_eq!(cache.lookup(place, here, 8, Compare::Inner), None);
@@ -217,7 +222,7 @@ mod tests {
     #[test]
     fn a_new_chunk_keeps_the_stacks_and_forgets_the_contexts() {
         let here = Location::caller();
-        let (_words, place, frames) = stack_of(&[1]);
+        let (_words, place, frames) = stack_of(&[Cell::new(1)]);
         let mut cache = ContextCache::new();
         cache.insert(place, here, 8, &frames, KNOWN);
         cache.begin_chunk();

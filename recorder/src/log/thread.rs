@@ -55,11 +55,13 @@ impl Drop for Exit {
         let Some(_inside) = Inside::new() else { return };
         LIFE.with(|life| life.is_exiting.set(true));
         let Some(mut log) = take() else { return };
-        // The main thread's log is closed with the recording, which comes after this.
-        if log.cold.thread != ThreadId::MAIN && log.recording_number == session::number() {
+        if log.recording_number == session::number() {
+            if log.cold.thread == ThreadId::MAIN {
+                // The main thread's log ends with the recording, which comes after this.
+                return put_back(log);
+            }
             end(&mut log);
         }
-        put_back(log);
     }
 }
 
@@ -187,7 +189,9 @@ pub(super) fn with_log<R>(
         let recording = session::current()?;
         let has_ended = LIFE.with(|life| life.ended.get()) == recording.number();
         if is_for_common(kind, has_ended) {
-            log.filter(|log| log.recording_number == NO_RECORDING).map(put_back);
+            if let Some(log) = log.filter(|log| log.recording_number == NO_RECORDING) {
+                put_back(log);
+            }
             return Some(recording.common().with(&recording, cold));
         }
         let thread = recording.mint_thread();
@@ -228,11 +232,11 @@ fn take() -> Option<Box<ThreadLog>> {
     (!log.is_null()).then(|| unsafe { Box::from_raw(log) })
 }
 
-/// Gives the log to the hot paths. One that comes too late for that is sealed.
+/// Gives the log to the hot paths. One that comes too late for that is sealed, for nobody would do
+/// so later; the main thread's is, by whoever ends the recording.
 fn put_back(log: Box<ThreadLog>) {
-    if LIFE.with(|life| life.is_exiting.get()) && log.cold.thread != ThreadId::MAIN {
-        drop(log);
-    } else {
+    let is_too_late = LIFE.with(|life| life.is_exiting.get());
+    if !is_too_late || log.cold.thread == ThreadId::MAIN {
         LOG.set(Box::into_raw(log));
     }
 }

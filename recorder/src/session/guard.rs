@@ -73,9 +73,23 @@ impl Session {
     /// # Errors
     /// [`StartError`] if the process is being recorded, or if the file cannot be written.
     pub fn start(path: impl AsRef<Path>) -> Result<Self, StartError> {
+        Self::start_with(path.as_ref(), true)
+    }
+
+    /// As [`start`](Self::start), but does not copy the program's symbols, which takes longer than
+    /// most tests. The log is then readable without the program as far as the compiler's locations
+    /// go: each hook's file and line, but no names of functions, and nothing of their callers.
+    ///
+    /// # Errors
+    /// [`StartError`] if the process is being recorded, or if the file cannot be written.
+    pub fn start_without_symbols(path: impl AsRef<Path>) -> Result<Self, StartError> {
+        Self::start_with(path.as_ref(), false)
+    }
+
+    fn start_with(path: &Path, copies_symbols: bool) -> Result<Self, StartError> {
         let recording = log::unrecorded(|| {
             let handshake = Handshake::read(|name| std::env::var_os(name)).unwrap_or_default();
-            let plan = Plan { path: path.as_ref().to_owned(), ..plan_of(&handshake) };
+            let plan = Plan { path: path.to_owned(), copies_symbols, ..plan_of(&handshake) };
             let mut state = state();
             if !matches!(*state, State::Off) {
                 return Err(StartError::AlreadyRecording);

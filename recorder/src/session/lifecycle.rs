@@ -3,7 +3,8 @@
 #![expect(unsafe_code, reason = "exit, fork and signal masks have only C interfaces")]
 
 use std::cell::RefCell;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::path::Path;
 use std::sync::{MutexGuard, Once};
 
 use mmtrace_format::handshake::Handshake;
@@ -36,7 +37,7 @@ fn begin_as_asked() {
         Err(error) => return eprintln!("mmtrace: nothing is recorded: {error}"),
     };
     let program = std::env::current_exe().unwrap_or_default();
-    let path = handshake.log_file(&program, std::process::id(), |path| path.is_dir());
+    let path = handshake.log_file(&program, std::process::id(), Path::is_dir);
     let Some(path) = path else { return };
     let plan = Plan { path, ..plan_of(&handshake) };
     let mut state = super::state();
@@ -61,7 +62,8 @@ pub(super) fn plan_of(handshake: &Handshake) -> Plan {
         options.slot_len = slot_len;
     }
     let is_full = std::env::var_os(FULL).is_some_and(|full| !full.is_empty() && full != "0");
-    Plan { path: handshake.log.clone().unwrap_or_default(), options, is_full }
+    let path = handshake.log.clone().unwrap_or_default();
+    Plan { path, options, is_full, copies_symbols: true }
 }
 
 /// Asks the system to tell of exits and forks. Once in a process; a fork's child has it too.
@@ -100,13 +102,13 @@ extern "C" fn in_child() {
     let _ = HELD.try_with(|held| {
         let Some(mut state) = held.borrow_mut().take() else { return };
         let State::On(recording) = std::mem::take(&mut *state) else { return };
+        // Never dropped: other threads' copies hold it in any case, and its locks may be held by
+        // threads that do not exist here.
+        let recording = ManuallyDrop::new(recording);
         let is_going_on = NUMBER.load(Ordering::Relaxed) == recording.number();
         let plan = recording.plan();
         let plan = Plan { path: log_of_child(&plan.path), ..plan.clone() };
         crate::log::forget();
-        // Not dropped: other threads' copies hold it in any case, and its locks may be held by
-        // threads that do not exist here.
-        std::mem::forget(recording);
         if is_going_on {
             // A number that no log has: the next event of this process begins one.
             NUMBER.store(u64::MAX - 1, Ordering::Relaxed);

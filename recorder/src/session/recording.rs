@@ -25,6 +25,8 @@ pub(crate) struct Plan {
     pub(crate) options: LiveOptions,
     /// Whether repeated accesses are recorded, too.
     pub(crate) is_full: bool,
+    /// Whether modules' symbols go into the log.
+    pub(crate) copies_symbols: bool,
 }
 
 /// See the module. Shared by every thread's log; the last one unmaps it.
@@ -61,7 +63,10 @@ impl Recording {
             streams: AtomicU64::new(0),
             threads: AtomicU64::new(0),
         });
-        let modules = recording.look_at_modules();
+        let mut modules = recording.look_at_modules();
+        if !recording.plan.copies_symbols {
+            modules.clear();
+        }
         Sealer::start(&recording, modules);
         Ok(recording)
     }
@@ -161,8 +166,9 @@ impl Recording {
         walk: &mut Walk,
     ) -> StackId {
         if module::load_count() != self.load_count.load(Ordering::Relaxed) {
-            for (id, module) in self.look_at_modules() {
-                module::copy_symbols(&self.log, id, &module);
+            let modules = self.look_at_modules();
+            for (id, module) in modules.iter().filter(|_| self.plan.copies_symbols) {
+                module::copy_symbols(&self.log, *id, module);
             }
             self.walk(walker, at.place.sp, walk);
         }

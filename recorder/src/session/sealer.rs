@@ -50,14 +50,17 @@ impl Sealer {
         // Weak: a recording that nobody ends, of a forked parent, is not kept alive by its sealer.
         let (weak, strong) = (Arc::downgrade(recording), Arc::clone(recording));
         let serve = background("mmtrace-seal", move || serve(&weak));
-        let copy = background("mmtrace-symbols", move || {
-            for (id, module) in &modules {
-                module::copy_symbols(strong.log(), *id, module);
-            }
+        let copies = !modules.is_empty();
+        let copy = copies.then(|| {
+            background("mmtrace-symbols", move || {
+                for (id, module) in &modules {
+                    module::copy_symbols(strong.log(), *id, module);
+                }
+            })
         });
         sealer.queue().is_served = serve.is_some();
         let mut threads = sealer.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        threads.extend(serve.into_iter().chain(copy));
+        threads.extend(serve.into_iter().chain(copy.flatten()));
     }
 
     /// Takes a slot to be sealed soon, or gives it back if too many wait.
@@ -128,7 +131,10 @@ fn serve(recording: &Weak<Recording>) {
 /// Starts a thread of the recorder's: not recorded, and deaf to the program's signals.
 fn background(name: &str, work: impl FnOnce() + Send + 'static) -> Option<JoinHandle<()>> {
     let deaf = super::lifecycle::SignalsBlocked::new();
-    let work = move || crate::log::unrecorded(work);
+    let work = move || {
+        crate::log::never_record();
+        work();
+    };
     let thread = Builder::new().name(name.to_owned()).stack_size(256 << 10).spawn(work);
     drop(deaf);
     thread.ok()

@@ -1,5 +1,9 @@
 //! Real small programs, recorded and read back.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test would")]
+
+#[cfg(feature = "record")]
+mod process;
 #[cfg(feature = "record")]
 mod recorded;
 #[cfg(feature = "record")]

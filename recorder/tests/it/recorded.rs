@@ -15,7 +15,7 @@ pub(crate) fn record(f: impl FnOnce()) -> Log {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.log");
-    let session = Session::start(&path).unwrap();
+    let session = Session::start_without_symbols(&path).unwrap();
     f();
     let summary = session.finish().unwrap();
     let log = Log::open(&path).unwrap();
