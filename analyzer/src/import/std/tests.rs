@@ -1,4 +1,5 @@
 use ::std::convert::Infallible;
+use ::std::fmt::Write as _;
 use ::std::io::{self, Cursor, Read, Seek, SeekFrom};
 
 use mmtrace_format::event::text::{Line, print_all};
@@ -156,7 +157,10 @@ fn other_spellings_blocks_and_blank_lines_are_taken() {
 #[test]
 fn a_text_longer_than_the_buffer_is_read_whole() {
     let lines = 60_000;
-    let text: String = (0..lines).map(|n| format!("T0|w(V{n})|{}\n", n % 10)).collect();
+    let mut text = String::new();
+    for n in 0..lines {
+        writeln!(text, "T0|w(V{n})|{}", n % 10).unwrap();
+    }
     assert!(text.len() > 3 * BUFFER_LEN);
     let (summary, list) = imported(&text);
     assert_eq!((summary.lines, summary.accesses), (lines, lines));
