@@ -11,7 +11,7 @@ pub fn name(name: &str) {
     let _ = name;
 }
 
-/// Marks this moment in the log: the function behind [`mark!`](crate::mark).
+/// Marks this moment in the log: the function behind [`mark!`](crate::mark!).
 #[track_caller]
 pub fn mark(text: &str) {
     #[cfg(feature = "record")]
@@ -23,7 +23,7 @@ pub fn mark(text: &str) {
 }
 
 /// Begins a named interval that ends when the [`Span`] is dropped: the function behind
-/// [`span!`](crate::span).
+/// [`span!`](crate::span!).
 #[track_caller]
 pub fn span(name: &str) -> Span {
     #[cfg(feature = "record")]
@@ -31,7 +31,10 @@ pub fn span(name: &str) -> Span {
         return Span { id: recording::begin_span(name) };
     }
     let _ = name;
-    Span { id: 0 }
+    Span {
+        #[cfg(feature = "record")]
+        id: 0,
+    }
 }
 
 /// A named interval of the program, until it is dropped.
@@ -39,6 +42,7 @@ pub fn span(name: &str) -> Span {
 #[must_use = "a span that is dropped at once has no length"]
 pub struct Span {
     /// 0: not recorded.
+    #[cfg(feature = "record")]
     id: u64,
 }
 

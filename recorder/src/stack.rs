@@ -1,8 +1,8 @@
 //! Where in the program a hook was called from.
 //!
-//! A hook has three things for nothing: the [`Location`] that the compiler passes to it, the
+//! A hook has three things for nothing: the `Location` that the compiler passes to it, the
 //! instruction it lies at and the stack pointer there: a [`Place`]. The whole stack is walked once
-//! ([`capture`]); from then on a place is known again by comparing itself and the return addresses
+//! ([`Walker`]); from then on a place is known again by comparing itself and the return addresses
 //! above it, each of which still lies where the walk found it, with those of that time (see
 //! [`crate::log::context`]).
 //!
