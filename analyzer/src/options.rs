@@ -7,8 +7,9 @@ use std::num::NonZeroUsize;
 pub struct Options {
     /// Worker threads; `None`: one for each core.
     pub threads: Option<NonZeroUsize>,
-    /// Bytes that the race detection's tables may take at one time. What does not fit is left for
-    /// further passes over the log: less memory costs time, never findings.
+    /// Bytes that the race detection's tables may take at one time; decoded chunks may take half as
+    /// much again. What does not fit is left for further passes over the log: less memory costs
+    /// time, never findings.
     pub memory: u64,
 }
 

@@ -36,7 +36,7 @@ use crate::options::{Options, Progress};
 use crate::order::{EventRef, OrderGap, Trace};
 use filter::Filter;
 use refine::{Collector, Tallies};
-use window::{Scanned, scan};
+use window::{AccessLanes, Scanned, scan};
 
 /// One access, as evidence of a race.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -141,11 +141,12 @@ pub struct RaceGap {
 pub fn detect(trace: &Trace<'_>, options: &Options, progress: &dyn Progress) -> Races {
     let mut races = Races::default();
     let records = trace.totals().events + trace.totals().accesses;
+    let mut lanes = AccessLanes::new(trace, options.memory);
     let (mut suspects, mut to_do) = (Vec::new(), vec![Filter::all_shards()]);
     while let Some(shards) = to_do.pop() {
         progress.phase("filter", records);
         let mut filter = Filter::new(shards, options.memory);
-        let scanned = scan(trace, options.memory, &mut filter, progress);
+        let scanned = scan(trace, &mut lanes, &mut filter, progress);
         let (found, put_off) = filter.finish();
         suspects.extend(found);
         to_do.extend(put_off);
@@ -156,13 +157,14 @@ pub fn detect(trace: &Trace<'_>, options: &Options, progress: &dyn Progress) -> 
     while let Some(shards) = to_do.pop().filter(|_| !suspects.is_empty()) {
         progress.phase("refine", records);
         let mut collector = Collector::new(&suspects, shards, options.memory);
-        scan(trace, options.memory, &mut collector, progress);
+        scan(trace, &mut lanes, &mut collector, progress);
         let (found, put_off) = collector.finish();
         tallies = tallies.merge(found);
         to_do.extend(put_off);
         races.passes += 1;
     }
     races.take_tallies(tallies);
+    races.lost_lanes = lanes.lost().to_vec();
     races
 }
 
@@ -177,7 +179,6 @@ impl Races {
         self.accesses = scanned.accesses;
         self.chains = scanned.chains;
         self.gaps = scanned.gaps;
-        self.lost_lanes = scanned.lost_lanes;
     }
 
     fn take_tallies(&mut self, tallies: Tallies) {

@@ -47,6 +47,9 @@ impl Chains {
     ///
     /// Tries a few dead slots, the oldest and the newest: the oldest are known to most, the newest
     /// to whoever just joined them. Cost: O(1) look-ups.
+    ///
+    /// # Panics
+    /// If there are 2^32 slots: a log cannot name so many threads.
     pub fn begin(&mut self, clock: &VectorClock) -> Epoch {
         let len = self.dead.len();
         let newest = (len.saturating_sub(TRIES)..len).rev();

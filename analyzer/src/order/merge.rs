@@ -390,7 +390,7 @@ fn give_accesses(
 /// The time of the event that a waiting thread waits with.
 fn next_time(trace: &Trace<'_>, lanes: &SyncCache<'_>, dense: usize, cursor: &Cursor) -> u64 {
     let span = trace.fragments(dense)[cursor.fragment as usize];
-    lanes.peek(span.chunk as usize).map_or(0, |lane| {
-        lane.events.get(cursor.event as usize).map_or(0, |event| event.time.ns)
-    })
+    lanes
+        .peek(span.chunk as usize)
+        .map_or(0, |lane| lane.events.get(cursor.event as usize).map_or(0, |event| event.time.ns))
 }

@@ -93,13 +93,10 @@ impl<'a> Trace<'a> {
         let mut fragments_of_chunk = Vec::with_capacity(lanes.chunk_count());
         let (mut first_ns, mut last_ns) = (u64::MAX, 0);
         for chunk in 0..lanes.chunk_count() {
-            let header = match lanes.header(chunk) {
-                Ok(header) => header,
-                Err(_) => {
-                    damaged.push(chunk);
-                    fragments_of_chunk.push(0);
-                    continue;
-                }
+            let Ok(header) = lanes.header(chunk) else {
+                damaged.push(chunk);
+                fragments_of_chunk.push(0);
+                continue;
             };
             totals.events += u64::from(header.sync_count);
             totals.accesses += u64::from(header.access_count);

@@ -166,26 +166,24 @@ pub(super) struct Scanned {
     pub(super) chains: usize,
     /// Where the order was not known.
     pub(super) gaps: Vec<RaceGap>,
-    /// Chunks whose access lanes cannot be read.
-    pub(super) lost_lanes: Vec<usize>,
 }
 
 /// Runs the whole log, in merged order, past a consumer.
 pub(super) fn scan(
     trace: &Trace<'_>,
-    memory: u64,
+    lanes: &mut AccessLanes<'_>,
     consumer: &mut impl Consumer,
     progress: &dyn Progress,
 ) -> Scanned {
     let mut merge = Merge::new(trace);
     let mut builder = Builder::new(trace);
-    let mut lanes = AccessLanes::new(trace, memory);
+    lanes.rewind();
     let mut built = builder.build(&mut merge);
     loop {
         let window = builder.take();
         let mut consume = || {
             lanes.load(&window);
-            consumer.consume(&window, &lanes);
+            consumer.consume(&window, lanes);
             lanes.release(&window);
         };
         let is_last = built == Merged::All;
@@ -205,7 +203,6 @@ pub(super) fn scan(
         accesses: builder.accesses,
         chains: builder.state.chain_count(),
         gaps: builder.gaps,
-        lost_lanes: lanes.into_lost(),
     }
 }
 

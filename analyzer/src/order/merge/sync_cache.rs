@@ -21,6 +21,7 @@ pub(super) struct SyncCache<'t> {
     trace: &'t Trace<'t>,
     lanes: Vec<Lane>,
     fragments_left: Vec<u32>,
+    #[expect(clippy::vec_box, reason = "lanes move in and out without being copied")]
     spare: Vec<Box<SyncColumns>>,
 }
 

@@ -224,11 +224,8 @@ impl Shard {
             cell.atomic = self.atomics.put(Atomics::default());
         }
         let atomics = &mut self.atomics.items[(cell.atomic - 1) as usize];
-        if flags & WRITES != 0 {
-            atomics.writes.add(now)
-        } else {
-            atomics.reads.add(now)
-        }
+        let set = if flags & WRITES != 0 { &mut atomics.writes } else { &mut atomics.reads };
+        set.add(now);
         false
     }
 

@@ -172,13 +172,12 @@ impl History {
         let chain = &mut self.chains[place];
         let time = segment.epoch.time;
         chain.latest = time;
-        let track = match chain.tracks.iter_mut().position(|track| track.manner == manner) {
-            Some(found) => &mut chain.tracks[found],
-            None => {
-                chain.tracks.push(Track { manner, moments: Vec::new() });
-                chain.tracks.last_mut().expect("it was just pushed")
-            }
-        };
+        let known = chain.tracks.iter().position(|track| track.manner == manner);
+        let place = known.unwrap_or_else(|| {
+            chain.tracks.push(Track { manner, moments: Vec::new() });
+            chain.tracks.len() - 1
+        });
+        let track = &mut chain.tracks[place];
         let before = track.count();
         match track.moments.last_mut() {
             Some(last) if last.time == time => last.count += count,

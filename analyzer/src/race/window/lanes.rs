@@ -1,5 +1,5 @@
-//! Decoded access lanes, each kept while a window needs it and, if memory allows, until its last
-//! access had its turn.
+//! Decoded access lanes, each kept until its last access had its turn and, if memory allows, for the
+//! next pass.
 
 use std::sync::Mutex;
 
@@ -43,6 +43,10 @@ impl Lane {
         }
     }
 
+    fn bytes(&self) -> u64 {
+        self.columns.addresses.len() as u64 * ACCESS_BYTES
+    }
+
     /// The accesses from `offset` on, `count` of them: fewer if the lane has fewer.
     #[inline]
     pub(in crate::race) fn accesses(
@@ -69,37 +73,51 @@ impl Lane {
     }
 }
 
-/// The access lanes that the present window needs.
+/// The access lanes that the present window needs, and others as memory allows.
 pub(in crate::race) struct AccessLanes<'t> {
     trace: &'t Trace<'t>,
     lanes: Vec<Option<Box<Lane>>>,
-    /// For each chunk, how many of its accesses have not had their turn.
+    /// For each chunk, how many of its accesses have not had their turn in this pass.
     left: Vec<u32>,
     /// The chunks of lanes that are here.
     present: Vec<u32>,
+    #[expect(clippy::vec_box, reason = "lanes move in and out without being copied")]
     spare: Mutex<Vec<Box<Lane>>>,
     lost: Vec<usize>,
-    bytes_max: u64,
+    /// Bytes of the lanes that are here.
+    held_bytes: u64,
+    /// While more are here, lanes are dropped when their last access had its turn.
+    keep_bytes_max: u64,
+    /// While more are here, lanes are dropped after every window, to be decoded again.
+    held_bytes_max: u64,
 }
 
 impl<'t> AccessLanes<'t> {
-    /// None yet. Beyond `memory` bytes lanes are dropped early, to be decoded again.
-    pub(super) fn new(trace: &'t Trace<'t>, memory: u64) -> Self {
-        let mut left = vec![0; trace.lanes().chunk_count()];
-        for dense in 0..trace.threads().len() {
-            for span in trace.fragments(dense) {
-                left[span.chunk as usize] += span.access_end - span.access_start;
-            }
-        }
-        let lanes = left.iter().map(|_| None).collect();
-        Self {
+    /// None yet. About half of `memory` bytes may be held.
+    pub(in crate::race) fn new(trace: &'t Trace<'t>, memory: u64) -> Self {
+        let lanes = (0..trace.lanes().chunk_count()).map(|_| None).collect();
+        let mut this = Self {
             trace,
             lanes,
-            left,
+            left: Vec::new(),
             present: Vec::new(),
             spare: Mutex::default(),
             lost: Vec::new(),
-            bytes_max: memory,
+            held_bytes: 0,
+            keep_bytes_max: memory / 4,
+            held_bytes_max: memory / 2,
+        };
+        this.rewind();
+        this
+    }
+
+    /// Another pass begins: all accesses are to have their turn again.
+    pub(super) fn rewind(&mut self) {
+        self.left = vec![0; self.lanes.len()];
+        for dense in 0..self.trace.threads().len() {
+            for span in self.trace.fragments(dense) {
+                self.left[span.chunk as usize] += span.access_end - span.access_start;
+            }
         }
     }
 
@@ -131,6 +149,7 @@ impl<'t> AccessLanes<'t> {
         for (chunk, lane) in missing.into_iter().zip(decoded) {
             match lane {
                 Some(lane) => {
+                    self.held_bytes += lane.bytes();
                     self.lanes[chunk as usize] = Some(lane);
                     self.present.push(chunk);
                 }
@@ -140,33 +159,28 @@ impl<'t> AccessLanes<'t> {
         }
     }
 
-    /// The window has been looked at: drops the lanes whose accesses all had their turn, and, if
-    /// the others take too much memory, all.
+    /// The window has been looked at: drops lanes while there are too many.
     pub(super) fn release(&mut self, window: &Window) {
         for segment in &window.segments {
             self.left[segment.chunk as usize] -= segment.count;
         }
-        let present = std::mem::take(&mut self.present);
-        let held = |chunk: &u32| {
-            self.lanes[*chunk as usize].as_ref().map_or(0, |lane| lane.columns.addresses.len())
-        };
-        let held_bytes = present.iter().map(held).sum::<usize>() as u64 * ACCESS_BYTES;
-        let keep = held_bytes <= self.bytes_max;
-        for chunk in present {
+        for chunk in std::mem::take(&mut self.present) {
             let is_done = self.left[chunk as usize] == 0;
             if is_done {
                 self.trace.lanes().done_with(chunk as usize);
             }
-            if keep && !is_done {
+            let bytes_max = if is_done { self.keep_bytes_max } else { self.held_bytes_max };
+            if self.held_bytes <= bytes_max {
                 self.present.push(chunk);
             } else if let Some(lane) = self.lanes[chunk as usize].take() {
+                self.held_bytes -= lane.bytes();
                 self.spare.lock().expect("nobody panics holding it").push(lane);
             }
         }
     }
 
     /// The chunks whose access lanes could not be read.
-    pub(super) fn into_lost(self) -> Vec<usize> {
-        self.lost
+    pub(in crate::race) fn lost(&self) -> &[usize] {
+        &self.lost
     }
 }
