@@ -177,15 +177,14 @@ fn fingerprints(story: &str) -> Vec<Fingerprint> {
 
 /// Two variables that race between the same functions, with `shift` lines added above.
 fn two_bugs(shift: u32, threads: u32) -> String {
-    let mut story = String::new();
-    for thread in 1..=threads {
-        story += &format!("t0 spawn t{thread}\n");
-    }
-    for thread in 1..=threads {
-        story += &format!("t{thread} write x  @set(a.rs:{})<run(b.rs:{})\n", 10 + shift, 5 + shift);
-        story += &format!("t{thread} write y  @set(a.rs:{})<run(b.rs:{})\n", 12 + shift, 5 + shift);
-    }
-    story
+    let spawns = (1..=threads).map(|thread| format!("t0 spawn t{thread}\n"));
+    let writes = (1..=threads).flat_map(|thread| {
+        [("x", 10), ("y", 12)].map(|(variable, line)| {
+            let (line, caller) = (line + shift, 5 + shift);
+            format!("t{thread} write {variable}  @set(a.rs:{line})<run(b.rs:{caller})\n")
+        })
+    });
+    spawns.chain(writes).collect()
 }
 
 #[test]

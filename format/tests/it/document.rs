@@ -67,6 +67,7 @@ fn the_annotated_hexdump_is_a_log_with_the_three_events_that_it_says() {
 /// What the writer writes today, for whoever brings the hexdump up to date.
 #[test]
 #[ignore = "prints the example as a hexdump"]
+#[expect(clippy::print_stdout, reason = "that is what it is for")]
 fn print_the_example() {
     let bytes = example();
     for (line, chunk) in bytes.chunks(16).enumerate() {
