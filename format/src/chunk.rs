@@ -1,6 +1,6 @@
 //! Chunks: the unit of compression, of checksums and of damage.
 //!
-//! A recorder fills an [`OpenChunk`]'s worth of raw words; [`seal`] splits them into the two lanes,
+//! A recorder fills an [`OpenChunk`]'s worth of raw words; [`seal()`] splits them into the two lanes,
 //! turns each lane into columns of small numbers ([`sync_lane`], [`access_lane`]) and compresses
 //! them ([`codec`]). A sealed chunk reads alone: it needs no other chunk, only the log's tables.
 //!
