@@ -26,6 +26,11 @@ pub const KEEP_NEWEST: &str = "newest";
 /// Bytes of a slot.
 pub const SLOT: &str = "MMTRACE_SLOT";
 
+/// The command-line tool's name: it links a recorder, and is not recorded for that.
+pub const TOOL: &str = "mmtrace";
+/// The tool's command that runs the program which its demonstration records.
+pub const TOOL_WORKLOAD: &str = "demo-workload";
+
 /// What to keep when a log has reached the length that it may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Keep {

@@ -33,8 +33,9 @@ mod tests;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::chunk::codec::{Compressor, LEVEL_RECORDING};
@@ -45,8 +46,8 @@ use crate::layout::block::padding_len;
 use crate::layout::frame::put_frame;
 use crate::layout::page::{REGION_COUNT_MAX, StateWord};
 use crate::layout::{
-    BLOCK_ALIGN, BLOCK_HEADER_LEN, BlockHeader, BlockKind, BlockState, Identity, LossCounts,
-    LossReason, PAGE_LEN, SlotRegion, State, StopReason, align_up,
+    BLOCK_ALIGN, BLOCK_HEADER_LEN, BlockHeader, BlockKind, BlockState, HEADER_MAGIC, Identity,
+    LossCounts, LossReason, PAGE_LEN, SlotRegion, State, StopReason, align_up,
 };
 use crate::log::scan;
 use crate::meta::{self, ProcessInfo, SectionPiece};
@@ -104,6 +105,12 @@ pub enum CreateError {
         /// The file.
         path: PathBuf,
     },
+    /// There is something else in the file, which a log must not overwrite.
+    #[error("{}: is there and is no log: not overwritten", path.display())]
+    NotALog {
+        /// The file.
+        path: PathBuf,
+    },
     /// The system refused.
     #[error("{}: cannot be recorded into: {source}", path.display())]
     Io {
@@ -148,6 +155,8 @@ pub struct LiveLog {
     page: SharedMap,
     identity: Identity,
     options: LiveOptions,
+    /// How often the process information was written.
+    info_editions: AtomicU32,
     /// The stop reason's code; 0 while recording. The page has it, too, but not after closing.
     stopped: AtomicU64,
     /// Whether the log is closed. Everything that changes the file holds it for reading.
@@ -164,8 +173,7 @@ struct Slots {
 }
 
 impl LiveLog {
-    /// Begins a log at `path`. What is in that file now is lost, unless somebody is recording into
-    /// it.
+    /// Begins a log at `path`. An old log in that file is lost, unless somebody is recording into it.
     ///
     /// # Errors
     /// [`CreateError`]; a file that could not be begun is left empty or unfinished.
@@ -186,6 +194,9 @@ impl LiveLog {
         // A file system without locks cannot say who else is there, so nobody is assumed.
         if let Err(TryLockError::WouldBlock) = file.try_lock() {
             return Err(CreateError::InUse { path: path.to_owned() });
+        }
+        if !is_empty_or_log(&file).map_err(io)? {
+            return Err(CreateError::NotALog { path: path.to_owned() });
         }
         Self::begin(file, info, options).map_err(io)
     }
@@ -211,6 +222,7 @@ impl LiveLog {
             page,
             identity,
             options,
+            info_editions: AtomicU32::new(0),
             stopped: AtomicU64::new(0),
             gate: RwLock::new(false),
             space: Mutex::new(Space::new()),
@@ -233,7 +245,9 @@ impl LiveLog {
             let mut payload = Vec::new();
             let raw = meta::encode_info(info);
             put_frame(&mut Compressor::new(), log.options.level, &raw, &mut payload);
-            log.append(BlockHeader::new(BlockKind::Meta, 0, 0), &payload)
+            // Relaxed: only unique and ascending.
+            let a = log.info_editions.fetch_add(1, Ordering::Relaxed);
+            log.append(BlockHeader { a, ..BlockHeader::new(BlockKind::Meta, 0, 0) }, &payload)
         })
     }
 
@@ -626,6 +640,15 @@ impl LiveLog {
         }
         self.disk.write(header.at.0, &header.encode())
     }
+}
+
+/// Whether a file may be overwritten by a log.
+fn is_empty_or_log(file: &File) -> io::Result<bool> {
+    let metadata = file.metadata()?;
+    let mut mark = [0; HEADER_MAGIC.len()];
+    let len = metadata.len().min(mark.len() as u64) as usize;
+    file.read_exact_at(&mut mark[..len], 0)?;
+    Ok(metadata.is_file() && HEADER_MAGIC.starts_with(&mark[..len]))
 }
 
 /// The payload of a symbols block: what the piece is, and its bytes.

@@ -16,7 +16,7 @@ pub(crate) mod scan;
 mod slots;
 mod threads;
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ use crate::chunk::{Chunk, ChunkError, ChunkHeader};
 use crate::id::{ModuleId, ThreadId};
 use crate::layout::frame::{FrameError, Frames};
 use crate::layout::{BlockError, BlockHeader, BlockKind, Identity, PageError, State};
-use crate::meta::{self, BlockRecord, MetaError, ProcessInfo, Section};
+use crate::meta::{self, BlockRecord, MetaError, ProcessInfo, Section, SectionPiece};
 use crate::table::Tables;
 use crate::units::{FileOffset, Timestamp};
 
@@ -173,6 +173,18 @@ impl ChunkEntry {
                 (next.first_event, next.first_access)
             });
         (this.first_event..event_end, this.first_access..access_end)
+    }
+}
+
+/// Whether somebody is recording into a file at this moment.
+///
+/// # Errors
+/// The file cannot be opened, or its file system cannot tell.
+pub fn is_being_recorded(path: impl AsRef<Path>) -> io::Result<bool> {
+    match File::open(path)?.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
@@ -389,26 +401,28 @@ impl Log {
 
     /// The sections of a module that can be read whole, and the first error if others cannot.
     pub fn symbols_readable(&self, module: ModuleId) -> (Vec<Section>, Option<ReadError>) {
-        let mut sections: Vec<(Section, u64)> = Vec::new();
         let mut problem = None;
+        let mut pieces = Vec::new();
         for block in self.symbol_blocks(module) {
-            if let Err(error) = self.take_symbols(block, &mut sections) {
-                problem.get_or_insert(error);
+            match self.section_piece(block) {
+                Ok(piece) => pieces.push((piece, block)),
+                Err(error) => {
+                    problem.get_or_insert(error);
+                }
             }
         }
-        let mut whole = Vec::new();
-        for (section, total_len) in sections {
-            if section.bytes.len() as u64 == total_len {
-                whole.push(section);
-            } else if problem.is_none() {
-                problem = Some(ReadError::Mismatch {
-                    at: FileOffset(0),
-                    found: format!("{} bytes of section {}", section.bytes.len(), section.name),
-                    expected: format!("{total_len}"),
-                });
+        // Blocks may have been moved: their order says nothing.
+        pieces.sort_by(|(a, _), (b, _)| (&a.name, a.at).cmp(&(&b.name, b.at)));
+        let mut sections = Vec::new();
+        for pieces in pieces.chunk_by(|(a, _), (b, _)| a.name == b.name) {
+            match self.section(pieces) {
+                Ok(section) => sections.push(section),
+                Err(error) => {
+                    problem.get_or_insert(error);
+                }
             }
         }
-        (whole, problem)
+        (sections, problem)
     }
 
     fn symbol_blocks(&self, module: ModuleId) -> impl Iterator<Item = &BlockRecord> {
@@ -417,46 +431,47 @@ impl Log {
         })
     }
 
-    fn take_symbols(
-        &self,
-        block: &BlockRecord,
-        sections: &mut Vec<(Section, u64)>,
-    ) -> Result<(), ReadError> {
+    /// What a piece of a section says of itself. Its block's checksum is not checked yet.
+    fn section_piece(&self, block: &BlockRecord) -> Result<SectionPiece, ReadError> {
         let at = FileOffset(block.at);
-        let payload = self.block_payload(block)?;
-        let mut frames = Frames::new(payload);
-        let frame = |source| ReadError::Frame { at, source };
-        let record = |source| ReadError::Record { at, source };
-        let missing = |part: &str| ReadError::Mismatch {
-            at,
-            found: "the end of the block".to_owned(),
-            expected: part.to_owned(),
+        let header = BlockHeader::decode(&self.bytes, block.at)?;
+        scan::check_block(&header, block)?;
+        let mut frames = Frames::new(header.payload(&self.bytes)?);
+        let raw = frames.next_frame().map_err(|source| ReadError::Frame { at, source })?;
+        let piece = meta::decode_section_piece(raw.unwrap_or_default());
+        piece.map_err(|source| ReadError::Record { at, source })
+    }
+
+    /// Puts a section's pieces together, which come in order.
+    fn section(&self, pieces: &[(SectionPiece, &BlockRecord)]) -> Result<Section, ReadError> {
+        let Some((first, block)) = pieces.first() else { return Ok(Section::default()) };
+        let mut section =
+            Section { name: first.name.clone(), address: first.address, bytes: Vec::new() };
+        let mismatch = |at: u64, have: usize| ReadError::Mismatch {
+            at: FileOffset(at),
+            found: format!("section {} with {have} bytes before this", first.name),
+            expected: format!("all of its {} bytes, in order", first.total_len),
         };
-        let piece = frames.next_frame().map_err(frame)?.ok_or_else(|| missing("a description"))?;
-        let piece = meta::decode_section_piece(piece).map_err(record)?;
-        let bytes = frames.next_frame().map_err(frame)?.ok_or_else(|| missing("a section"))?;
-        let position = sections.iter().position(|(section, _)| section.name == piece.name);
-        let position = position.unwrap_or_else(|| {
-            let meta::SectionPiece { name, address, total_len, .. } = piece.clone();
-            sections.push((Section { name, address, bytes: Vec::new() }, total_len));
-            sections.len() - 1
-        });
-        let (section, total_len) = &mut sections[position];
-        let have = section.bytes.len() as u64;
-        let fits = (piece.at, piece.total_len) == (have, *total_len)
-            && have + bytes.len() as u64 <= *total_len;
-        if !fits {
-            return Err(ReadError::Mismatch {
-                at,
-                found: format!(
-                    "byte {} of {} of section {}",
-                    piece.at, piece.total_len, piece.name
-                ),
-                expected: format!("byte {have} of {total_len}"),
-            });
+        for (piece, block) in pieces {
+            let at = FileOffset(block.at);
+            let have = section.bytes.len();
+            if (piece.at, piece.total_len, piece.address)
+                != (have as u64, first.total_len, first.address)
+            {
+                return Err(mismatch(block.at, have));
+            }
+            let mut frames = Frames::new(self.block_payload(block)?);
+            let frame = |source| ReadError::Frame { at, source };
+            frames.next_frame().map_err(frame)?;
+            section
+                .bytes
+                .extend_from_slice(frames.next_frame().map_err(frame)?.unwrap_or_default());
         }
-        section.bytes.extend_from_slice(bytes);
-        Ok(())
+        if section.bytes.len() as u64 == first.total_len {
+            Ok(section)
+        } else {
+            Err(mismatch(block.at, section.bytes.len()))
+        }
     }
 
     /// The checked payload of a block that is no chunk.

@@ -69,7 +69,7 @@ impl ProcessInfo {
 }
 
 /// A named section of a module, as [`crate::log::Log::symbols`] gives it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Section {
     /// Its name: `.debug_info`, `.symtab`, `.gopclntab`.
     pub name: String,
@@ -130,7 +130,7 @@ pub(crate) struct BlockRecord {
     pub(crate) kind: u8,
     pub(crate) at: u64,
     pub(crate) payload_len: u64,
-    /// The header's field `a`: a module's number for symbols.
+    /// The header's field `a` of symbols (the module) and process information (the edition).
     pub(crate) owner: u32,
 }
 

@@ -48,10 +48,18 @@ pub fn recover<W: Write + Seek>(
         Err(OpenError::Page { .. }) => Log::open_damaged(path.as_ref())?,
         other => other?,
     };
+    Ok(recover_log(&log, sink)?)
+}
+
+/// [`recover`] of a log that is open.
+///
+/// # Errors
+/// [`WriteError`].
+pub fn recover_log<W: Write + Seek>(log: &Log, sink: W) -> Result<Recovered, WriteError> {
     let mut writer = LogWriter::new(sink, log.info())?;
     let mut gaps = log.gaps().to_vec();
     writer.append_entries(log.tables().entries())?;
-    copy_symbols(&log, &mut writer, &mut gaps)?;
+    copy_symbols(log, &mut writer, &mut gaps)?;
     for (index, entry) in log.chunks().iter().enumerate() {
         match (log.chunk(index), log.chunk_bytes(index)) {
             (Ok(_), Ok(bytes)) => writer.append_chunk(&entry.header, bytes)?,

@@ -98,6 +98,7 @@ pub enum BlockState {
 /// | chunk | stream | number | events | accesses | first time | last time |
 /// | table | entries | 0 | 0 | 0 | 0 | 0 |
 /// | symbols | module | 0 | 0 | 0 | 0 | 0 |
+/// | process information | edition | 0 | 0 | 0 | 0 | 0 |
 /// | slots | slot count | 1 if slot 0 is the table slot | 0 | 0 | offset of slot 0 | slot length |
 /// | others | 0 | 0 | 0 | 0 | 0 | 0 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,7 +23,7 @@
 //! A full disk can stop steps 1 and 4, which need space. The log then stays as step 1 or 3 left it:
 //! not complete, readable by walking, and the first page says why.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -198,11 +198,14 @@ impl LiveLog {
     /// Step 1, the chunks.
     fn seal_slots(&self, space: &mut Space, now: Timestamp) -> Result<(), CloseError> {
         let regions = lock(&self.slots).regions.clone();
+        let sealed: HashSet<_> = space.sealed().collect();
         let mut scratch = SealScratch::new();
         for region in &regions {
             for slot in region.event_slots() {
                 let Some(raw) = region.open_chunk(slot) else { continue };
-                if space.has_chunk(raw.stream, raw.number) {
+                if sealed.contains(&(raw.stream, raw.number))
+                    || space.was_dropped(raw.stream, raw.number)
+                {
                     continue;
                 }
                 let raw = crate::chunk::RawChunk { last_time: now, ..raw };

@@ -134,13 +134,15 @@ impl Space {
         self.chunks.retain(|chunk| chunk.header.at != at);
     }
 
-    /// Whether a chunk is in a block already.
-    pub(super) fn has_chunk(&self, stream: StreamId, number: u32) -> bool {
-        let is_it = |chunk: &PlacedChunk| {
-            (chunk.header.a, chunk.header.b) == (stream.as_u32(), number) && chunk.is_committed
-        };
-        self.chunks.iter().any(is_it)
-            || self.dropped.get(&stream).is_some_and(|dropped| number <= dropped.last_number)
+    /// The chunks that are in committed blocks.
+    pub(super) fn sealed(&self) -> impl Iterator<Item = (StreamId, u32)> {
+        let committed = self.chunks.iter().filter(|chunk| chunk.is_committed);
+        committed.map(|chunk| (StreamId::new(chunk.header.a), chunk.header.b))
+    }
+
+    /// Whether a chunk was in a block that was dropped.
+    pub(super) fn was_dropped(&self, stream: StreamId, number: u32) -> bool {
+        self.dropped.get(&stream).is_some_and(|dropped| number <= dropped.last_number)
     }
 
     /// What was dropped, as gaps.
@@ -222,10 +224,9 @@ mod tests {
         let gaps = space.gaps();
         assert_eq!(gaps.len(), 1);
         assert_eq!((gaps[0].events, gaps[0].stream), (Some(20), Some(StreamId::new(0))));
-        for number in 0..3 {
-            assert!(space.has_chunk(StreamId::new(0), number));
-        }
-        assert!(!space.has_chunk(StreamId::new(0), 3));
+        let dropped = [0, 1, 2].map(|number| space.was_dropped(StreamId::new(0), number));
+        assert_eq!(dropped, [true, true, false]);
+        assert_eq!(space.sealed().collect::<Vec<_>>(), [(StreamId::new(0), 2)]);
         assert_eq!(space.committed(), [(kept, 640)]);
     }
 

@@ -155,9 +155,63 @@ fn a_log_that_is_being_recorded_can_be_read_and_not_overwritten() {
     assert_eq!(marks(&Log::open(&path).unwrap()), published);
     let again = LiveLog::create(&path, &info(), options());
     assert!(matches!(again, Err(CreateError::InUse { .. })));
+    assert!(crate::log::is_being_recorded(&path).unwrap());
     drop(live);
+    assert!(!crate::log::is_being_recorded(&path).unwrap());
     LiveLog::create(&path, &info(), options()).unwrap();
     assert_eq!(marks(&Log::open(&path).unwrap()), BTreeMap::new());
+}
+
+#[test]
+fn what_is_no_log_is_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("precious.txt");
+    for content in ["precious", "p"] {
+        std::fs::write(&path, content).unwrap();
+        let refused = LiveLog::create(&path, &info(), options());
+        assert!(matches!(refused, Err(CreateError::NotALog { .. })));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
+    }
+    std::fs::write(&path, "").unwrap();
+    LiveLog::create(&path, &info(), options()).unwrap();
+}
+
+/// Moving blocks changes their order; what they say does not depend on it.
+#[test]
+fn pieces_of_symbols_and_editions_of_the_information_survive_being_moved() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.log");
+    let live = LiveLog::create(&path, &info(), options()).unwrap();
+    // Incompressible, so that the blocks differ in length from the holes.
+    let mut random = 1u64;
+    let mut noise = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random as u8
+    };
+    let long: Vec<u8> = (0..3 * SYMBOLS_PIECE_LEN + 5).map(|_| noise()).collect();
+    live.append_symbols(ModuleId::new(1), ".debug_line", 0, &long).unwrap();
+    for edition in 0..4 {
+        let settings = vec![("edition".to_owned(), edition.to_string())];
+        live.update_info(&ProcessInfo { settings, ..info() }).unwrap();
+    }
+    live.append_symbols(ModuleId::new(1), ".symtab", 0, &long[..3000]).unwrap();
+    let mut writers: Vec<_> = (0..60).map(|thread| Writer::new(&live, thread)).collect();
+    assert!(writers.iter_mut().all(Writer::mark));
+    live.append_symbols(ModuleId::new(2), ".text", 0, &long[..200]).unwrap();
+    for closed in [false, true] {
+        if closed {
+            live.close(Timestamp::from_ns(1)).unwrap();
+        }
+        let log = Log::open(&path).unwrap();
+        assert_eq!(log.is_complete(), closed, "{:?}", log.gaps());
+        assert_eq!(log.info().setting("edition"), Some("3"));
+        let sections = log.symbols(ModuleId::new(1)).unwrap();
+        let found = sections.iter().find(|s| s.name == ".debug_line").unwrap();
+        assert!(found.bytes == long);
+        assert_eq!(log.symbols(ModuleId::new(2)).unwrap()[0].bytes, long[..200]);
+    }
 }
 
 /// Whatever step of closing is the last, the log has everything.

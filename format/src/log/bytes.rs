@@ -74,23 +74,23 @@ impl LogBytes {
     /// that we use.
     pub(crate) fn advise_done(&self, range: Range<usize>) {
         let Self::Mapped(map) = self else { return };
-        // Whole pages inside the range: its neighbours may be in use.
-        let start = range.start.next_multiple_of(PAGE);
-        let end = range.end.min(map.len()) / PAGE * PAGE;
-        if start < end {
-            // SAFETY: dropping pages of a shared file map loses nothing: they are read again from
-            // the file when touched.
+        let end = range.end.min(map.len());
+        if range.start < end {
+            // Pages that reach out of the range go with it: whoever needs them gets them again.
+            // SAFETY: dropping pages of a read-only file map loses nothing: they are read again
+            // from the file when touched.
             let advised = unsafe {
-                map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start)
+                map.unchecked_advise_range(
+                    UncheckedAdvice::DontNeed,
+                    range.start,
+                    end - range.start,
+                )
             };
             // Advice that is not taken costs memory, nothing else.
             let _ = advised;
         }
     }
 }
-
-/// At least as large as pages are on the systems that we run on, where a smaller one divides it.
-const PAGE: usize = 1 << 16;
 
 impl Deref for LogBytes {
     type Target = [u8];

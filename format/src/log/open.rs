@@ -256,9 +256,10 @@ impl Log {
         Ok(())
     }
 
-    /// Reads the process information: the last block of it counts.
+    /// Reads the process information: the last edition counts.
     fn read_info(&mut self) {
-        let records: Vec<BlockRecord> = self.blocks_of(BlockKind::Meta).copied().collect();
+        let mut records: Vec<BlockRecord> = self.blocks_of(BlockKind::Meta).copied().collect();
+        records.sort_by_key(|record| record.owner);
         if records.is_empty() {
             self.gaps.push(
                 Gap::new(GapReason::DamagedInfo, FileOffset(PAGE_LEN)).with_detail("there is none"),

@@ -50,7 +50,10 @@ pub(crate) fn record_of(header: &BlockHeader) -> BlockRecord {
         kind: header.kind.tag(),
         at: header.at.0,
         payload_len: header.payload_len,
-        owner: if header.kind == BlockKind::Symbols { header.a } else { 0 },
+        owner: match header.kind {
+            BlockKind::Symbols | BlockKind::Meta => header.a,
+            _ => 0,
+        },
     }
 }
 
