@@ -455,7 +455,9 @@ mod tests {
 
     #[test]
     fn every_flipped_byte_of_a_complete_page_is_noticed() {
-        for at in 0..PAGE_LEN as usize {
+        // Miri computes a checksum of a page in a second.
+        let step = if cfg!(miri) { 509 } else { 1 };
+        for at in (0..PAGE_LEN as usize).step_by(step) {
             let mut page = state().encode(&identity());
             page[at] ^= 0x01;
             let noticed = Identity::decode(&*page).is_err()
