@@ -64,7 +64,7 @@ impl fmt::Display for Frame {
     }
 }
 
-/// A frame's place in the source: `file:line`, as an editor wants it.
+/// A frame's place in the source: `file:line`, as an editor wants it; failing that, its name.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a>(pub &'a Frame);
 
@@ -74,14 +74,21 @@ impl fmt::Display for Place<'_> {
             (Some(file), Some(line)) => write!(f, "{file}:{line}"),
             (Some(file), None) => f.write_str(file),
             (None, Some(line)) => write!(f, "location {line}"),
-            (None, None) => f.write_str("unknown place"),
+            (None, None) => match (&self.0.function, &self.0.code) {
+                (Some(function), _) => f.write_str(function),
+                (None, Some(code)) => write!(f, "{}+{:#x}", code.module, code.offset),
+                (None, None) => f.write_str("unknown place"),
+            },
         }
     }
 }
 
 /// A stack's frame that people should look at: the innermost that is the program's own.
 pub fn program_frame(stack: &[Frame]) -> Option<&Frame> {
-    stack.iter().find(|frame| !frame.is_library()).or(stack.first())
+    let own = |frame: &&Frame| !frame.is_library();
+    // An inlined frame of a library may have lost its name: one that has a name is the better one.
+    let named = stack.iter().find(|frame| frame.function.is_some() && own(frame));
+    named.or_else(|| stack.iter().find(own)).or(stack.first())
 }
 
 /// One ELF section of a module, as copied into the log.
@@ -124,14 +131,16 @@ impl<'log> Symbols<'log> {
         for &site in &sites {
             frames.extend_from_slice(&self.site(site));
         }
+        let all = frames.clone();
         let mut frames = trim::trim(frames);
         if let (Some(leaf), Some(location)) = (frames.first_mut(), self.leaf_location(&sites)) {
-            if let Some(file) = tables.string(location.file).filter(|file| !file.is_empty()) {
-                leaf.file = Some(file.to_owned());
+            let file = tables.string(location.file).filter(|file| !file.is_empty());
+            if !trim::is_machinery_file(&all, file.unwrap_or_default()) {
+                leaf.file = file.map(str::to_owned).or(leaf.file.take());
+                leaf.line = some(location.line).or(leaf.line);
+                leaf.column = some(location.column);
+                leaf.code = None;
             }
-            leaf.line = some(location.line).or(leaf.line);
-            leaf.column = some(location.column);
-            leaf.code = None;
         }
         frames
     }
@@ -269,5 +278,27 @@ mod tests {
         let frames = Symbols::new(&tables, nothing).stack(leaf);
         assert_eq!(frames.len(), 1);
         assert_eq!(format!("{} {}", frames[0], Place(&frames[0])), "app::work src/real.rs:21");
+    }
+
+    #[test]
+    fn a_place_inside_the_library_or_the_recorder_is_not_the_callers() {
+        for machinery in ["/rustc/59807/library/core/src/ops/function.rs", "recorder/src/record.rs"]
+        {
+            let mut tables = Tables::new();
+            let outer = source(&mut tables, "app::work", 9, StackId::UNKNOWN);
+            let whole = tables.intern_string("/home/me/recorder/src/record.rs").0;
+            let function = tables.intern_string("mmtrace_recorder::record::allocate").0;
+            let location = SourceLocation { file: whole, line: 59, column: 5 };
+            let site = tables.intern_site(CallSite::Source { location, function }).0;
+            let hook = tables.intern_stack(StackNode { parent: outer, site }).0;
+            let file = tables.intern_string(machinery).0;
+            let location = SourceLocation { file, line: 59, column: 5 };
+            let function = StringId::EMPTY;
+            let site = tables.intern_site(CallSite::Source { location, function }).0;
+            let leaf = tables.intern_stack(StackNode { parent: hook, site }).0;
+            let frames = Symbols::new(&tables, nothing).stack(leaf);
+            let shown = format!("{} {}", frames[0], Place(&frames[0]));
+            assert_eq!(shown, "app::work src/main.rs:9", "{machinery}");
+        }
     }
 }

@@ -51,9 +51,7 @@ const LIBRARIES: [&str; 12] = [
 /// A stack without the recorder's frames at its inner end, and without what starts threads at its
 /// outer end. A stack that would be left empty stays as it is.
 pub fn trim(mut frames: Vec<Frame>) -> Vec<Frame> {
-    let inner = frames.iter().take_while(|frame| is_recorder_or_glue(frame)).count();
-    // Glue is only cut off together with the recorder around it.
-    let inner = frames[..inner].iter().rposition(is_recorder).map_or(0, |last| last + 1);
+    let inner = recorder_len(&frames);
     let boundary =
         frames.iter().position(|frame| function(frame, |name| starts(name, &BOUNDARIES)));
     let mut outer = boundary.unwrap_or(frames.len());
@@ -68,6 +66,22 @@ pub fn trim(mut frames: Vec<Frame>) -> Vec<Frame> {
     frames
 }
 
+/// Whether a place that the recorder was told is its own or the library's: allocators, and closures
+/// called through a pointer, are not told who calls them.
+pub(super) fn is_machinery_file(frames: &[Frame], file: &str) -> bool {
+    // The compiler has relative paths where debug information has whole ones.
+    let is_there = |frame: &Frame| frame.file.as_ref().is_some_and(|path| path.ends_with(file));
+    let mut recorder = frames[..recorder_len(frames)].iter().filter(|frame| is_recorder(frame));
+    file.starts_with("/rustc/") || (!file.is_empty() && recorder.any(is_there))
+}
+
+/// How many frames at the inner end are the recorder's.
+fn recorder_len(frames: &[Frame]) -> usize {
+    let inner = frames.iter().take_while(|frame| is_recorder_or_glue(frame)).count();
+    // Glue is only cut off together with the recorder around it.
+    frames[..inner].iter().rposition(is_recorder).map_or(0, |last| last + 1)
+}
+
 /// Whether a function belongs to a language's own library.
 pub fn is_library(function: &str) -> bool {
     starts(function, &LIBRARIES)
@@ -77,8 +91,10 @@ fn is_recorder(frame: &Frame) -> bool {
     function(frame, |name| starts(name, &RECORDER))
 }
 
+/// A frame without a function is glue, too: the place that a hook was told, before its own frames.
 fn is_recorder_or_glue(frame: &Frame) -> bool {
     is_recorder(frame)
+        || frame.function.is_none()
         || function(frame, |name| name.starts_with("core::") || name.starts_with("__rust"))
 }
 
@@ -134,6 +150,16 @@ mod tests {
             "std::sys::thread::unix::Thread::new::thread_start",
         ]);
         assert_eq!(frames, ["alloc::vec::Vec<T>::push", "app::work", "app::main::{{closure}}"]);
+    }
+
+    #[test]
+    fn a_place_without_a_function_goes_with_the_recorder_behind_it_and_stays_alone() {
+        let named = |name: &str| Frame { function: Some(name.to_owned()), ..Frame::default() };
+        let place = Frame { line: Some(7), ..Frame::default() };
+        let recorded = [place.clone(), named("mmtrace_recorder::cell::write"), named("app::work")];
+        assert_eq!(trim(recorded.to_vec()), [named("app::work")]);
+        let imported = [place.clone(), place];
+        assert_eq!(trim(imported.to_vec()), imported);
     }
 
     #[test]

@@ -122,6 +122,10 @@ impl Page {
 
     fn piece(&mut self, piece: &Painted) {
         let text = clean(&piece.text);
+        // Codes around nothing would hide the spaces before them from `line`.
+        if text.is_empty() {
+            return;
+        }
         if self.color && piece.tone != Tone::Plain {
             let style = piece.tone.style();
             write!(self.text, "{style}{text}{style:#}").expect("a String takes all text");
