@@ -80,7 +80,7 @@ pub(crate) enum Command {
     Completions(Completions),
     Man(Man),
     /// The program that `demo` records.
-    #[command(hide = true)]
+    #[command(hide = true, name = mmtrace_format::handshake::TOOL_WORKLOAD)]
     DemoWorkload,
 }
 

@@ -24,13 +24,12 @@ static LAST_SERVED: RacyCell = RacyCell::new(0);
 /// Serves all requests, and ends.
 pub(crate) fn run() -> Outcome {
     let (requests, inbox) = chan(4);
-    let workers = [(); WORKERS].map(|()| inbox.clone()).into_iter().zip(1..);
-    let workers: Vec<_> = workers
-        .map(|(inbox, number)| {
-            let worker = Builder::new().name(format!("worker-{number}"));
-            worker.spawn(move || serve(&inbox)).expect("a thread can be started")
-        })
-        .collect();
+    let mut workers = Vec::new();
+    for number in 1..=WORKERS {
+        let inbox = inbox.clone();
+        let worker = Builder::new().name(format!("worker-{number}"));
+        workers.push(worker.spawn(move || serve(&inbox)).expect("a thread can be started"));
+    }
     for request in 0..REQUESTS {
         requests.send(request);
         sleep(PAUSE);

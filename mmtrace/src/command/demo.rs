@@ -45,7 +45,7 @@ fn record(args: &Demo) -> Result<(), Failure> {
         std::path::absolute(&args.output).context("the log's path").map_err(Failure::usage)?;
     let program = std::env::current_exe().context("finding this binary").map_err(Failure::usage)?;
     let mut workload = Command::new(program);
-    workload.arg("demo-workload").stdin(Stdio::null()).env(handshake::LOG, log);
+    workload.arg(handshake::TOOL_WORKLOAD).stdin(Stdio::null()).env(handshake::LOG, log);
     for setting in [handshake::MAX_LOG, handshake::KEEP, handshake::SLOT] {
         workload.env_remove(setting);
     }

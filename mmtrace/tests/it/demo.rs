@@ -7,7 +7,13 @@ fn the_demo_names_the_planted_race_and_the_growing_site() {
     let folder = Folder::new();
     let run = folder.mmtrace(&["demo"]);
     assert_eq!(run.code, 0, "{run}");
-    for needed in ["race", "note_last_served", "remember", "mmtrace explain", "mmtrace dump"] {
+    for needed in [
+        "1 data race and 1 growing heap site",
+        "mmtrace::demo::note_last_served",
+        "mmtrace::demo::remember",
+        "mmtrace explain",
+        "mmtrace dump",
+    ] {
         assert!(run.stdout.contains(needed), "no {needed} in:\n{run}");
     }
 }

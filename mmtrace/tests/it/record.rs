@@ -92,6 +92,17 @@ fn the_log_of_an_earlier_run_is_not_taken_for_this_ones() {
     assert!(!folder.path("run.log").exists());
 }
 
+/// Who has `MMTRACE_LOG` set for a program must not lose its log to the tool that reads it.
+#[test]
+fn the_tool_itself_is_not_recorded() {
+    let folder = Folder::with_log("run.log", crate::transcript::RACY);
+    let before = folder.read("run.log");
+    let mut command = folder.command(&["info", "run.log"]);
+    let run = Run::of(command.env("MMTRACE_LOG", folder.path("run.log")));
+    assert_eq!(run.code, 0, "{run}");
+    assert!(folder.read("run.log") == before, "the log was overwritten");
+}
+
 /// SIGTERM to mmtrace reaches the program, which ends in its own way.
 #[test]
 fn signals_are_passed_on() {

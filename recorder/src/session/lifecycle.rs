@@ -7,7 +7,7 @@ use std::mem::{ManuallyDrop, MaybeUninit};
 use std::path::Path;
 use std::sync::{MutexGuard, Once};
 
-use mmtrace_format::handshake::Handshake;
+use mmtrace_format::handshake::{self, Handshake};
 use mmtrace_format::live::{CreateError, LiveOptions};
 
 use super::{NUMBER, Plan, State, begin, log_of_child};
@@ -24,10 +24,22 @@ const FULL: &str = "MMTRACE_FULL";
 static BEGIN: extern "C" fn() = begin_from_environment;
 
 extern "C" fn begin_from_environment() {
-    if std::env::var_os(mmtrace_format::handshake::LOG).is_some() {
+    if std::env::var_os(handshake::LOG).is_some() && !is_the_tool() {
         crate::log::unrecorded(begin_as_asked);
         crate::log::begin_main();
     }
+}
+
+/// Whether this is the command-line tool, not running as what its demonstration records.
+///
+/// A log that the environment asks for is meant for other programs, and may be the very one that
+/// the tool is to read.
+fn is_the_tool() -> bool {
+    let mut words = std::env::args_os();
+    let is_tool = words.next().is_some_and(|path| {
+        Path::new(&path).file_name().is_some_and(|name| name == handshake::TOOL)
+    });
+    is_tool && words.next().is_none_or(|command| command != handshake::TOOL_WORKLOAD)
 }
 
 #[expect(clippy::print_stderr, reason = "who asked for a log is told why there is none")]
