@@ -6,7 +6,7 @@
 //! (a line) or in jumps (a staircase).
 //!
 //! # Algorithm and source
-//! The curve is resampled to [`SAMPLES`] points and smoothed by a running median, which keeps
+//! The curve is resampled to `SAMPLES` points and smoothed by a running median, which keeps
 //! steps. A last fall to almost nothing is the program's exit and is cut off. Of the retained
 //! curve we then ask how fast it grows late compared with all along (Theil-Sen slopes), in how
 //! many of the late windows it grows, and how few samples carry most of the growth.
@@ -142,7 +142,7 @@ pub(crate) fn judge(curve: &Curve, recording_bins: u32) -> Growth {
             shape.ramp * 100.0,
             shape.late_ratio.max(0.0) * 100.0
         );
-        let confidence = evidence * (1.0 - shape.late_ratio.clamp(0.0, 1.0));
+        let confidence = evidence * (1.0 - shape.late_ratio.clamp(0.0, 0.8));
         return growth(GrowthVerdict::Saturating, confidence, 0.0, why);
     }
     let why = "goes up and down around a level".to_owned();
