@@ -162,6 +162,39 @@ fn a_log_that_is_being_recorded_can_be_read_and_not_overwritten() {
     assert_eq!(marks(&Log::open(&path).unwrap()), BTreeMap::new());
 }
 
+/// Chunks go from slots to blocks while a reader looks at both: it misses none that was published
+/// before it looked, and takes none apart.
+#[test]
+fn a_log_can_be_read_at_any_moment_while_many_threads_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.log");
+    let live = LiveLog::create(&path, &info(), options()).unwrap();
+    let published: Vec<AtomicU64> = (0..3).map(|_| AtomicU64::new(0)).collect();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for (thread, count) in (0..).zip(&published) {
+            let (live, stop) = (&live, &stop);
+            scope.spawn(move || {
+                let mut writer = Writer::new(live, thread);
+                while !stop.load(Ordering::Relaxed) && writer.published < 200_000 {
+                    assert!(writer.mark());
+                    count.store(writer.published, Ordering::Release);
+                }
+            });
+        }
+        for _ in 0..40 {
+            let before: Vec<u64> = published.iter().map(|c| c.load(Ordering::Acquire)).collect();
+            let log = Log::open(&path).unwrap();
+            let marks = marks(&log);
+            for (thread, &count) in (0..).zip(&before) {
+                let read = marks.get(&thread).copied().unwrap_or(0);
+                assert!(read >= count, "t{thread}: {read} of {count}: {:?}", log.gaps());
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
 #[test]
 fn what_is_no_log_is_not_overwritten() {
     let folder = tempfile::tempdir().unwrap();

@@ -5,14 +5,15 @@ use std::path::Path;
 
 use super::index::{self, IndexContents, IndexError};
 use super::scan::{self, Scan};
-use super::slots;
+use super::slots::{self, Harvested};
 use super::threads::Threads;
 use super::{ChunkEntry, Gap, GapReason, Log, LogBytes, ReadError};
+use crate::id::StreamId;
 use crate::layout::frame::Frames;
 use crate::layout::page::IDENTITY_LEN;
 use crate::layout::{
     BlockError, BlockHeader, BlockKind, BlockState, HEADER_MAGIC, Identity, LossReason, PAGE_LEN,
-    PageError, Phase, SlotRegion, State,
+    PageError, Phase, State,
 };
 use crate::meta::{self, BlockRecord, ProcessInfo};
 use crate::table::{TableEntry, Tables};
@@ -175,25 +176,34 @@ impl Log {
 
     /// Finds everything without an index.
     fn walk(&mut self) {
-        let tail = self.state.tail;
-        let Scan { mut chunks, blocks, reserved_chunks, regions, gaps, .. } =
-            scan::scan(&self.bytes, tail);
+        let slot_len = u64::from(self.identity.slot_len);
+        // Slots before blocks: in a log that is being recorded, chunks go from the one to the other.
+        let mut harvests = vec![slots::harvest(&self.bytes, &self.state.regions, slot_len)];
+        let Scan { mut chunks, blocks, reserved_chunks, mut regions, gaps, .. } =
+            scan::scan(&self.bytes, self.state.tail);
         self.gaps.extend(gaps);
         self.blocks = blocks;
         // A block that was moved while the log was closed may be there twice.
-        let mut sealed = HashSet::new();
-        chunks.retain(|entry| sealed.insert((entry.header.stream, entry.header.number)));
-        let slot_len = u64::from(self.identity.slot_len);
-        let harvest = slots::harvest(&self.bytes, &self.all_regions(&regions), slot_len, &sealed);
-        self.gaps.extend(harvest.gaps);
-        self.recovered = harvest.sealed;
-        chunks.extend(harvest.chunks);
+        let mut present = HashSet::new();
+        chunks.retain(|entry| present.insert((entry.header.stream, entry.header.number)));
         self.chunks = chunks;
-        self.read_tables(harvest.entries);
-        let have: HashSet<_> =
-            self.chunks.iter().map(|c| (c.header.stream.as_u32(), c.header.number)).collect();
+        // Those that the first page does not name, because it is damaged.
+        regions.retain(|region| self.state.regions.iter().all(|known| known.at != region.at));
+        harvests.push(slots::harvest(&self.bytes, &regions, slot_len));
+        let mut entries = Vec::new();
+        for harvest in harvests {
+            self.gaps.extend(harvest.gaps);
+            entries.extend(harvest.entries);
+            for harvested in harvest.chunks {
+                let header = &harvested.chunk.header;
+                if present.insert((header.stream, header.number)) {
+                    self.take_harvested(harvested);
+                }
+            }
+        }
+        self.read_tables(entries);
         for header in reserved_chunks {
-            if !have.contains(&(header.a, header.b)) {
+            if present.insert((StreamId::new(header.a), header.b)) {
                 let gap = Gap::new(GapReason::MissingChunks, header.at);
                 let gap = gap.with_detail("it was being written");
                 self.gaps.push(scan::of_chunk(gap, &header));
@@ -204,15 +214,16 @@ impl Log {
         self.gaps.extend(missing);
     }
 
-    /// The regions that the state names, and those of which only the block was found.
-    fn all_regions(&self, found: &[SlotRegion]) -> Vec<SlotRegion> {
-        let mut regions = self.state.regions.clone();
-        for region in found {
-            if regions.iter().all(|known| known.at != region.at) {
-                regions.push(*region);
-            }
-        }
-        regions
+    fn take_harvested(&mut self, harvested: Harvested) {
+        let Harvested { chunk, offset, gap } = harvested;
+        self.gaps.extend(gap);
+        self.chunks.push(ChunkEntry {
+            header: chunk.header,
+            offset,
+            payload_len: chunk.bytes.len() as u64,
+            recovered: Some(self.recovered.len() as u32),
+        });
+        self.recovered.push(chunk.bytes);
     }
 
     /// Reads all table blocks, and the entries that were in a slot.
