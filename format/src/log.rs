@@ -390,7 +390,7 @@ impl Log {
         self.symbol_blocks(module).next().is_some()
     }
 
-    /// The sections of a module that were copied into the log.
+    /// The sections of a module that were copied into the log, by name.
     ///
     /// # Errors
     /// [`ReadError`] if a block of them is damaged; see [`Log::symbols_readable`] for the others.

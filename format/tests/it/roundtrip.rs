@@ -134,7 +134,7 @@ fn tables_symbols_and_process_information_come_back() {
     assert_eq!(content.tables.len(), 3 + 1 + 3 + 3);
     let sections: Vec<_> =
         content.symbols.iter().map(|s| (s.name.as_str(), s.address, s.bytes.len())).collect();
-    assert_eq!(sections, [(".symtab", 0x100, 700), (".strtab", 0, 0)]);
+    assert_eq!(sections, [(".strtab", 0, 0), (".symtab", 0x100, 700)]);
     assert!(log.has_symbols(ModuleId::new(0)));
     assert!(!log.has_symbols(ModuleId::new(1)));
 }
