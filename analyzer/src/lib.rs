@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod analysis;
+pub mod blocked;
 pub mod clock;
 pub mod context;
 pub mod explain;

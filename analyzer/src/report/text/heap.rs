@@ -42,7 +42,13 @@ pub(super) fn write(
         .into()],
     );
     page.blank();
-    let shown: Vec<&HeapSite> = heap.sites.iter().take(ROWS_MAX).collect();
+    // Small sites say nothing, unless they are all there is.
+    let least = heap.peak.live_bytes / 100;
+    let matters = |&(row, site): &(usize, &HeapSite)| {
+        row < 3 || site.growth.is_leak() || site.peak_bytes >= least
+    };
+    let rows = heap.sites.iter().enumerate().filter(matters).map(|(_, site)| site);
+    let shown: Vec<&HeapSite> = rows.take(ROWS_MAX).collect();
     header(page, options);
     for site in &shown {
         row(page, options, site);

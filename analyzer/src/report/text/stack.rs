@@ -31,7 +31,8 @@ pub(super) fn write(page: &mut Page, options: &TextOptions<'_>, indent: usize, s
             indent,
             [
                 paint(Tone::Faint, format!("{number:>2} ")),
-                paint(tone, name).padded(if place(frame).is_some() { width + 2 } else { 0 }),
+                paint(tone, name).padded(width),
+                "  ".into(),
                 paint(Tone::Place, place(frame).unwrap_or_default()),
                 paint(Tone::Faint, if frame.inlined { " (inlined)" } else { "" }),
             ],
