@@ -73,8 +73,9 @@ hooks! {
     __mmtrace_go_wait_for => wait_for;
     __mmtrace_go_ready => ready;
     __mmtrace_go_stack_free => stack_free;
-    __mmtrace_go_gc_start => gc_start;
-    __mmtrace_go_gc_end => gc_end;
+    __mmtrace_go_collection => collection;
     __mmtrace_go_channel => channel;
+    __mmtrace_go_select => select;
+    __mmtrace_go_test => test;
     __mmtrace_go_operation => operation;
 }

@@ -12,7 +12,7 @@ use mmtrace_format::event::BlockReason;
 use mmtrace_format::{Event, EventKind};
 
 use super::goroutine::Goroutine;
-use super::hooks::{proc_of, procs, running, stack_here};
+use super::hooks::{procs, running, stack_here};
 use super::layout::{self, Entry};
 
 /// The object that stands for the collector: no memory of a program's has this address.
@@ -151,27 +151,44 @@ pub unsafe extern "C" fn stack_free(low: u64, high: u64, _a: u64, _b: u64, g: us
     proc.event(Event { object: low, value: high - low, ..Event::new(EventKind::Retire) });
 }
 
-/// A collection begins, with so many live bytes.
-pub unsafe extern "C" fn gc_start(live: u64, _a: u64, _b: u64, _c: u64, g: usize, _frame: u64) {
-    // SAFETY: see the module.
-    if let Some(proc) = unsafe { running(std::ptr::null_mut(), g) } {
-        proc.event(Event { value: live, ..Event::new(EventKind::GcStart) });
-    }
+/// Something that the collector does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum CollectionPhase {
+    /// It begins.
+    Begin = 1,
+    /// It has marked what is in use; the world is stopped.
+    ///
+    /// What is swept from now on was last used before: each processor says so in its stream, which
+    /// puts the accesses of that time before the frees of the time to come.
+    Marked = 2,
+    /// It ended.
+    End = 3,
 }
 
-/// Marking has ended, with so many live bytes and this goal for the next collection; the world is
-/// stopped.
-///
-/// What is swept from now on was last used before: each processor says so in its stream, which puts
-/// the accesses of that time before the frees of the time to come.
-pub unsafe extern "C" fn gc_end(live: u64, goal: u64, _a: u64, _b: u64, g: usize, _frame: u64) {
-    for pointer in procs() {
-        // SAFETY: the world is stopped: no other thread is in a hook, nor will be until we return.
-        let proc = unsafe { &mut *pointer.0 };
-        proc.collection_ends();
+/// The collector does something, with so many live bytes, and a goal for the next collection.
+pub unsafe extern "C" fn collection(
+    phase: u64,
+    live: u64,
+    goal: u64,
+    _unused: u64,
+    g: usize,
+    _frame: u64,
+) {
+    if phase == CollectionPhase::Marked as u64 {
+        for pointer in procs() {
+            // SAFETY: the world is stopped: no other thread is in a hook, nor will be until we
+            // return.
+            unsafe { &mut *pointer.0 }.collection_ends();
+        }
+        return;
     }
+    let (kind, extra) = match phase {
+        phase if phase == CollectionPhase::Begin as u64 => (EventKind::GcStart, 0),
+        _ => (EventKind::GcEnd, goal),
+    };
     // SAFETY: see the module.
-    if let Some(proc) = unsafe { proc_of(g) } {
-        proc.event(Event { value: live, extra: goal, ..Event::new(EventKind::GcEnd) });
+    if let Some(proc) = unsafe { running(std::ptr::null_mut(), g) } {
+        proc.event(Event { value: live, extra, ..Event::new(kind) });
     }
 }

@@ -90,8 +90,14 @@ impl Recording {
     fn start(&'static self) {
         let modules = self.sites().look_at_modules(&mut |entry| self.publish(&entry));
         Sealer::start(self);
+        let (program, others) = modules.split_at(1.min(modules.len()));
+        for (id, module) in program {
+            // At once: a program may end at any moment, in ways that wait for nobody.
+            symbols::copy(&self.log, *id, module);
+        }
+        let others = others.to_vec();
         background("mmtrace-symbols", move || {
-            for (id, module) in &modules {
+            for (id, module) in &others {
                 symbols::copy(&self.log, *id, module);
             }
         });

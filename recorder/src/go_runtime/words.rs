@@ -6,10 +6,11 @@
 #![expect(unsafe_code, reason = "called by Go, with Go's pointers")]
 #![expect(clippy::missing_safety_doc, reason = "the same for all: see the module")]
 
+use mmtrace_format::event::DETAIL_MAX;
 use mmtrace_format::{Event, EventKind};
 
 use super::goroutine::Goroutine;
-use super::hooks::sync_event;
+use super::hooks::{recording, running, sync_event};
 use super::layout::{self, Entry};
 
 /// Something that is done at a channel, by the goroutine that runs (*this*) and maybe by one that is
@@ -117,20 +118,60 @@ pub unsafe extern "C" fn channel(
     }
 }
 
+/// A select chose a case, or the default (-1).
+pub unsafe extern "C" fn select(
+    context: *mut Goroutine,
+    chosen: u64,
+    cases: u64,
+    _unused: u64,
+    g: usize,
+    frame: u64,
+) {
+    // 24 bits: all ones for the default.
+    let detail = chosen as u32 & DETAIL_MAX;
+    let event = Event { detail, value: cases, ..Event::new(EventKind::Select) };
+    // SAFETY: see the module.
+    unsafe { sync_event(context, event, g, frame) };
+}
+
 /// Something is done with an object of package `sync`, or at a weak edge: `kind` is the event's tag,
-/// `detail` its detail.
+/// with its detail from bit 8 on.
 pub unsafe extern "C" fn operation(
     context: *mut Goroutine,
     object: u64,
     kind: u64,
-    detail: u64,
+    value: u64,
     g: usize,
     frame: u64,
 ) {
-    let kind = u8::try_from(kind).ok().and_then(EventKind::from_tag);
-    let Some(kind) = kind.filter(|kind| kind.spec().is_sequenced()) else { return };
-    // 24 bits.
-    let event = Event { detail: detail as u32, object, ..Event::new(kind) };
+    // The low eight bits.
+    let Some(known) = EventKind::from_tag(kind as u8) else { return };
+    if !known.spec().is_sequenced() {
+        return;
+    }
+    let detail = (kind >> 8) as u32 & DETAIL_MAX;
+    let event = Event { detail, object, value, ..Event::new(known) };
     // SAFETY: see the module.
     unsafe { sync_event(context, event, g, frame) };
+}
+
+/// A test begins or ends: `kind` is the event's tag, with the outcome from bit 8 on.
+pub unsafe extern "C" fn test(
+    context: *mut Goroutine,
+    kind: u64,
+    name: *const u8,
+    len: usize,
+    g: usize,
+    _frame: u64,
+) {
+    let Some(recording) = recording() else { return };
+    let kind_of = EventKind::from_tag(kind as u8);
+    let Some(known @ (EventKind::TestStart | EventKind::TestEnd)) = kind_of else { return };
+    // SAFETY: a string of Go's, which its caller holds.
+    let name = unsafe { std::slice::from_raw_parts(name, len) };
+    let value = u64::from(recording.string(&String::from_utf8_lossy(name)).as_u32());
+    // SAFETY: see the module.
+    let Some(proc) = (unsafe { running(context, g) }) else { return };
+    let detail = (kind >> 8) as u32 & DETAIL_MAX;
+    proc.event(Event { detail, value, ..Event::new(known) });
 }

@@ -238,7 +238,8 @@ impl Proc {
 
     /// Who ran last has ended: nobody runs here until the next switch.
     pub(in super::super) fn forget_current(&mut self) {
-        self.current = std::ptr::null_mut();
+        // Not null, which stands for the processor itself.
+        self.current = std::ptr::dangling_mut();
     }
 
     /// Goes on after [`Self::give_slot`]: the processor is used again.
