@@ -11,7 +11,6 @@
 mod cold;
 mod common;
 pub(crate) mod context;
-pub(crate) mod cursor;
 pub(crate) mod filter;
 mod thread;
 
@@ -24,7 +23,7 @@ use mmtrace_format::{AccessKind, Event, EventKind};
 
 use self::cold::Cold;
 use self::context::{Compare, ContextCache};
-use self::cursor::Cursor;
+use crate::cursor::Cursor;
 use self::filter::Filter;
 use crate::clock::Clock;
 use crate::stack::Place;
