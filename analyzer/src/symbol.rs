@@ -1,11 +1,12 @@
 //! Stacks with names, from the log alone: its tables and the ELF sections that were copied into it.
 //!
-//! A call site is named by its module's DWARF (function, file, line, and what was inlined there),
-//! failing that by the symbol table (function), failing that by module and offset. The compiler's
+//! A call site is named by its module's DWARF or Go's own tables (function, file, line, and what
+//! was inlined there), failing that by the symbol table (function), failing that by module and offset. The compiler's
 //! own word (`#[track_caller]`) wins for the innermost frame's file and line, since a return
 //! address may be one statement late. Frames of the recorder and of the machinery that starts
 //! threads are left out: see [`trim`].
 
+mod go;
 mod module;
 pub mod trim;
 
@@ -224,6 +225,19 @@ mod tests {
         tables.intern_stack(StackNode { parent, site }).0
     }
 
+    /// A call of a hook, which was told that `file` calls it.
+    fn hooked(tables: &mut Tables, outer: StackId, file: &str, line: u32) -> StackId {
+        let whole = tables.intern_string("/home/me/recorder/src/record.rs").0;
+        let function = tables.intern_string("mmtrace_recorder::record::allocate").0;
+        let location = SourceLocation { file: whole, line: 59, column: 5 };
+        let site = tables.intern_site(CallSite::Source { location, function }).0;
+        let hook = tables.intern_stack(StackNode { parent: outer, site }).0;
+        let file = tables.intern_string(file).0;
+        let location = SourceLocation { file, line, column: 8 };
+        let site = tables.intern_site(CallSite::Source { location, function: StringId::EMPTY }).0;
+        tables.intern_stack(StackNode { parent: hook, site }).0
+    }
+
     fn nothing(_: ModuleId) -> Vec<Section> {
         Vec::new()
     }
@@ -270,11 +284,7 @@ mod tests {
     fn the_compilers_word_goes_to_the_frame_that_called_the_recorder() {
         let mut tables = Tables::new();
         let outer = source(&mut tables, "app::work", 9, StackId::UNKNOWN);
-        let file = tables.intern_string("src/real.rs").0;
-        let function = tables.intern_string("mmtrace_recorder::sync::Mutex<T>::lock").0;
-        let location = SourceLocation { file, line: 21, column: 8 };
-        let site = tables.intern_site(CallSite::Source { location, function }).0;
-        let leaf = tables.intern_stack(StackNode { parent: outer, site }).0;
+        let leaf = hooked(&mut tables, outer, "src/real.rs", 21);
         let frames = Symbols::new(&tables, nothing).stack(leaf);
         assert_eq!(frames.len(), 1);
         assert_eq!(format!("{} {}", frames[0], Place(&frames[0])), "app::work src/real.rs:21");
@@ -286,16 +296,7 @@ mod tests {
         {
             let mut tables = Tables::new();
             let outer = source(&mut tables, "app::work", 9, StackId::UNKNOWN);
-            let whole = tables.intern_string("/home/me/recorder/src/record.rs").0;
-            let function = tables.intern_string("mmtrace_recorder::record::allocate").0;
-            let location = SourceLocation { file: whole, line: 59, column: 5 };
-            let site = tables.intern_site(CallSite::Source { location, function }).0;
-            let hook = tables.intern_stack(StackNode { parent: outer, site }).0;
-            let file = tables.intern_string(machinery).0;
-            let location = SourceLocation { file, line: 59, column: 5 };
-            let function = StringId::EMPTY;
-            let site = tables.intern_site(CallSite::Source { location, function }).0;
-            let leaf = tables.intern_stack(StackNode { parent: hook, site }).0;
+            let leaf = hooked(&mut tables, outer, machinery, 59);
             let frames = Symbols::new(&tables, nothing).stack(leaf);
             let shown = format!("{} {}", frames[0], Place(&frames[0]));
             assert_eq!(shown, "app::work src/main.rs:9", "{machinery}");

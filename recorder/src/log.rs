@@ -23,9 +23,9 @@ use mmtrace_format::{AccessKind, Event, EventKind};
 
 use self::cold::Cold;
 use self::context::{Compare, ContextCache};
-use crate::cursor::Cursor;
 use self::filter::Filter;
 use crate::clock::Clock;
+use crate::cursor::Cursor;
 use crate::stack::Place;
 use crate::stripe;
 

@@ -60,7 +60,9 @@ fn packages(tree: &str) -> anyhow::Result<BTreeSet<Package>> {
             let version = words.next().and_then(|word| word.strip_prefix('v'));
             let version = version.with_context(|| line.to_owned())?.to_owned();
             let place = words.next().map(|word| word.trim_matches(['(', ')']).to_owned());
-            Ok(Package { name, version, place, license: license.to_owned() })
+            // A mark of cargo's: the same package stood there before.
+            let license = license.trim_end_matches(" (*)").to_owned();
+            Ok(Package { name, version, place, license })
         })
         .collect()
 }
@@ -141,7 +143,7 @@ mod tests {
     #[test]
     fn duplicates_are_complaints_unless_skipped() {
         assert_eq!(
-            complaints_of("a v1.0.0|MIT\na v1.0.0|MIT\n\nsyn v1.0.0|MIT\nsyn v2.0.0|MIT"),
+            complaints_of("a v1.0.0|MIT\na v1.0.0|MIT (*)\n\nsyn v1.0.0|MIT\nsyn v2.0.0|MIT"),
             [""; 0]
         );
         assert_eq!(

@@ -125,12 +125,13 @@ pub(crate) fn oracle(traces: u32) -> anyhow::Result<Done> {
 /// Recorded programs, killed at random moments.
 pub(crate) fn kill(kills: u32) -> anyhow::Result<Done> {
     let mut tests = filtered("mmtrace-recorder", "kill");
-    counted_tests(tests.env("MMTRACE_KILLS", kills.to_string()))
+    tests.args(["--features", "record"]);
+    counted_tests(tests.env("MMTRACE_KILL_ROUNDS", kills.to_string()))
 }
 
 /// The integration tests of a package whose name contains `filter`, optimised.
 fn filtered(package: &str, filter: &str) -> Command {
-    cargo(None, &["test", "--release", "-p", package, "--test", "it", filter])
+    cargo(None, &["test", filter, "--release", "-p", package, "--test", "it"])
 }
 
 /// Runs tests, and fails if none was selected: a filter that matches nothing proves nothing.

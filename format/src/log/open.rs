@@ -179,7 +179,8 @@ impl Log {
         let slot_len = u64::from(self.identity.slot_len);
         // Slots before blocks: in a log that is being recorded, chunks go from the one to the other.
         let mut harvests = vec![slots::harvest(&self.bytes, &self.state.regions, slot_len)];
-        let Scan { mut chunks, blocks, reserved_chunks, mut regions, gaps, .. } =
+        self.map_what_was_appended();
+        let Scan { mut chunks, blocks, reserved, mut regions, gaps, .. } =
             scan::scan(&self.bytes, self.state.tail);
         self.gaps.extend(gaps);
         self.blocks = blocks;
@@ -202,7 +203,9 @@ impl Log {
             }
         }
         self.read_tables(entries);
-        for header in reserved_chunks {
+        // What was only reserved is still where it came from, or was lost with the memory of a
+        // writer that had no slots.
+        for header in reserved.into_iter().filter(|header| header.kind == BlockKind::Chunk) {
             if present.insert((StreamId::new(header.a), header.b)) {
                 let gap = Gap::new(GapReason::MissingChunks, header.at);
                 let gap = gap.with_detail("it was being written");
@@ -212,6 +215,17 @@ impl Log {
         self.chunks.sort_by_key(|entry| (entry.header.stream, entry.header.number));
         let missing = missing_chunks(&self.chunks);
         self.gaps.extend(missing);
+    }
+
+    /// Maps the file anew: it may be longer than when it was opened.
+    fn map_what_was_appended(&mut self) {
+        if matches!(self.bytes, LogBytes::Mapped(_))
+            && let Ok(now) = super::open_bytes(&self.path)
+            && now.len() > self.bytes.len()
+            && Identity::decode(&now).is_ok_and(|identity| identity == self.identity)
+        {
+            self.bytes = now;
+        }
     }
 
     fn take_harvested(&mut self, harvested: Harvested) {

@@ -17,8 +17,8 @@ pub(crate) struct Scan {
     pub(crate) chunks: Vec<ChunkEntry>,
     /// Tables, symbols, process information; committed ones.
     pub(crate) blocks: Vec<BlockRecord>,
-    /// Chunks that were being written.
-    pub(crate) reserved_chunks: Vec<BlockHeader>,
+    /// Blocks that were being written.
+    pub(crate) reserved: Vec<BlockHeader>,
     pub(crate) regions: Vec<SlotRegion>,
     pub(crate) gaps: Vec<Gap>,
     /// Where the walk ended: the end of the last block, even if the file ends before.
@@ -94,6 +94,7 @@ pub(crate) fn scan(file: &[u8], tail: u64) -> Scan {
         scan.end = at;
     }
     scan.end = scan.end.max(PAGE_LEN);
+    scan.take_committed_meanwhile(file);
     if scan.end < tail {
         let detail = format!("the blocks end at byte {}, expected {tail}", scan.end);
         let gap = Gap::new(GapReason::Truncated, FileOffset(scan.end)).with_detail(detail);
@@ -120,7 +121,7 @@ impl Scan {
     fn take(&mut self, file: &[u8], header: &BlockHeader) {
         match (header.kind, header.state) {
             (BlockKind::Chunk, BlockState::Committed) => self.take_chunk(file, header),
-            (BlockKind::Chunk, BlockState::Reserved) => self.reserved_chunks.push(*header),
+            (_, BlockState::Reserved) => self.reserved.push(*header),
             (BlockKind::Table | BlockKind::Symbols | BlockKind::Meta, BlockState::Committed) => {
                 match header.payload(file) {
                     Ok(_) => self.blocks.push(record_of(header)),
@@ -137,9 +138,19 @@ impl Scan {
                 self.gaps.push(gap.with_detail(format!("kind {tag}")));
             }
             // Free space is free. An index that the first page does not name was not finished; what
-            // it lists is here. What was only reserved is still where it came from, or was lost
-            // with the memory of a writer that had no slots: then the last block says so.
-            (BlockKind::Free | BlockKind::Index, _) | (_, BlockState::Reserved) => {}
+            // it lists is here.
+            (BlockKind::Free | BlockKind::Index, _) => {}
+        }
+    }
+
+    /// Looks again at what was being written: in a log that is being recorded, a chunk may have
+    /// been committed, and the next of its stream after it, before the walk came to that one.
+    fn take_committed_meanwhile(&mut self, file: &[u8]) {
+        for reserved in std::mem::take(&mut self.reserved) {
+            let now = BlockHeader::decode(file, reserved.at.0).ok();
+            let is_whole =
+                |now: &BlockHeader| now.kind == reserved.kind && now.end() <= file.len() as u64;
+            self.take(file, &now.filter(is_whole).unwrap_or(reserved));
         }
     }
 

@@ -32,13 +32,15 @@ pub(super) struct Harvested {
 
 /// Takes out of all slots what is published in them. It may be in a block as well.
 ///
-/// In a log that is being recorded, names come last: they are published before they are used, so
-/// those of the events are there.
+/// In a log that is being recorded, each stream's chunks are copied backwards, and none that was
+/// begun after the first look: what comes before a chunk that is there is whole. Names come last:
+/// they are published before they are used, so those of the events are there.
 pub(super) fn harvest(bytes: &LogBytes, regions: &[SlotRegion], slot_len: u64) -> Harvest {
     let mut harvest = Harvest::default();
     let mut scratch = SealScratch::new();
     let valid = (SLOT_LEN_MIN..=SLOT_LEN_MAX).contains(&slot_len) && slot_len.is_multiple_of(8);
     let mut tables = Vec::new();
+    let mut open = Vec::new();
     for region in regions {
         let end = u64::from(region.slot_count).checked_mul(slot_len);
         let end = end.and_then(|len| len.checked_add(region.at));
@@ -52,9 +54,18 @@ pub(super) fn harvest(bytes: &LogBytes, regions: &[SlotRegion], slot_len: u64) -
             let at = region.at + u64::from(index) * slot_len;
             if region.has_table_slot && index == 0 {
                 tables.push(at);
-            } else if let Some(slot) = copy_slot(bytes, at, slot_len, false) {
-                harvest.chunks.push(take_events(at, &slot, &mut scratch));
+            } else if let Some(place) = place_of(bytes, at) {
+                open.push((place, at));
             }
+        }
+    }
+    // By number, which is in the upper half, and so backwards in each stream.
+    open.sort_unstable_by(|a, b| b.cmp(a));
+    for (place, at) in open {
+        if let Some(slot) = copy_slot(bytes, at, slot_len, false)
+            && slot.field(SlotField::Place) == place
+        {
+            harvest.chunks.push(take_events(at, &slot, &mut scratch));
         }
     }
     for at in tables {
@@ -75,6 +86,13 @@ impl SlotCopy {
     fn field(&self, field: SlotField) -> u64 {
         self.header[field as usize]
     }
+}
+
+/// Which chunk is in a slot; `None` if it is free.
+fn place_of(bytes: &LogBytes, at: u64) -> Option<u64> {
+    let header = bytes.copy_words(at, SLOT_HEADER_WORDS)?;
+    let state = SlotState::from_code(header[SlotField::State as usize]);
+    (state != Some(SlotState::Free)).then_some(header[SlotField::Place as usize])
 }
 
 /// `None` if the slot is free, or changed hands while it was copied: what was in it is then in a

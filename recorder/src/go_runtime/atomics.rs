@@ -39,12 +39,7 @@ struct Caller {
 }
 
 #[inline]
-unsafe fn perform(
-    caller: &Caller,
-    address: u64,
-    size: u32,
-    operation: impl FnOnce() -> Done,
-) {
+unsafe fn perform(caller: &Caller, address: u64, size: u32, operation: impl FnOnce() -> Done) {
     // SAFETY: see the module.
     let goroutine = unsafe { caller.context.as_ref() };
     let Some(goroutine) = goroutine.filter(|goroutine| goroutine.ignoring == 0) else {

@@ -81,9 +81,8 @@ fn proc_by_callback() -> usize {
     let mut proc = 0_usize;
     // SAFETY: Go's thunk takes a command and a pointer: command 0 stores the processor's context. It
     // is code, whose address Go has told.
-    let callback = unsafe {
-        std::mem::transmute::<usize, unsafe extern "C" fn(usize, *mut usize)>(callback)
-    };
+    let callback =
+        unsafe { std::mem::transmute::<usize, unsafe extern "C" fn(usize, *mut usize)>(callback) };
     // SAFETY: as above; the pointer is to a local.
     unsafe { callback(0, &raw mut proc) };
     proc
@@ -96,7 +95,8 @@ unsafe fn number_of(g: usize, context: *mut Goroutine) -> u64 {
     }
     let is_its = |g: usize| {
         // SAFETY: a `g` of this thread's.
-        g != 0 && unsafe { layout::word(g, layout::entry(Entry::GoroutineContext)) } == context.addr()
+        g != 0
+            && unsafe { layout::word(g, layout::entry(Entry::GoroutineContext)) } == context.addr()
     };
     // SAFETY: `g` is current.
     let current = unsafe { current_of(g) };
@@ -453,12 +453,7 @@ pub unsafe extern "C" fn func_exit(context: *mut Goroutine) {
 
 /// Appends an event of a goroutine with an object that is exclusively its own now.
 #[inline]
-pub(super) unsafe fn sync_event(
-    context: *mut Goroutine,
-    event: Event,
-    g: usize,
-    frame: u64,
-) {
+pub(super) unsafe fn sync_event(context: *mut Goroutine, event: Event, g: usize, frame: u64) {
     // SAFETY: see the module.
     let Some(goroutine) = (unsafe { context.as_ref() }) else { return };
     if goroutine.ignoring != 0 {

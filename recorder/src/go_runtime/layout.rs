@@ -101,6 +101,7 @@ pub(super) unsafe fn string<'a>(address: usize) -> Option<&'a str> {
     // SAFETY: a string is its address and its length: the caller's promise.
     let (start, len) = unsafe { (word(address, 0), word(address, 8)) };
     // SAFETY: as above.
-    let bytes = unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance(start), len) };
+    let bytes =
+        unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance(start), len) };
     std::str::from_utf8(bytes).ok()
 }

@@ -59,9 +59,9 @@ pub(super) fn copy(log: &LiveLog, id: ModuleId, module: &LoadedModule) {
         return;
     }
     let address = function_data - module.base;
-    let section = elf.sections().find(|section| {
-        (section.address()..section.address() + section.size()).contains(&address)
-    });
+    let section = elf
+        .sections()
+        .find(|section| (section.address()..section.address() + section.size()).contains(&address));
     if let Some(section) = section {
         let len = (section.address() + section.size() - address).min(FUNCTION_DATA_MAX);
         if let Ok(Some(bytes)) = section.data_range(address, len) {

@@ -94,9 +94,8 @@ pub unsafe extern "C" fn channel(
     match operation {
         Op::Make => {
             // SAFETY: a channel that nobody else knows yet.
-            let capacity = unsafe {
-                layout::word(object as usize, layout::entry(Entry::ChannelCapacity))
-            };
+            let capacity =
+                unsafe { layout::word(object as usize, layout::entry(Entry::ChannelCapacity)) };
             note(context, EventKind::ChanMake, capacity as u64);
         }
         Op::Send => note(context, EventKind::ChanSend, next(Counts::SENT)),

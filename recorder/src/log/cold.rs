@@ -9,10 +9,10 @@ use mmtrace_format::live::{Slot, SlotLabel};
 use mmtrace_format::{Access, AccessKind, Address, Event, StackId, StreamId, ThreadId};
 
 use super::context::{ContextCache, Known};
-use crate::cursor::Cursor;
-use crate::hash::WordHash;
 use super::filter::Filter;
 use super::{CallPlace, EVENT_SIZE, ThreadLog};
+use crate::cursor::Cursor;
+use crate::hash::WordHash;
 use crate::primitive::AtomicU64;
 use crate::session::Recording;
 use crate::stack::{StackRange, Walk, Walker};
