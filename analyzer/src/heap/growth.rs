@@ -135,11 +135,8 @@ pub(crate) fn judge(curve: &Curve, recording_bins: u32, total: &Curve) -> Growth
             && shape.late_windows >= 0.3
             && shape.ramp >= QUICK
     };
-    let growing = if shape.grows_to_the_end() {
-        Some(shape.clone())
-    } else {
-        by_work().filter(still_grows)
-    };
+    let growing =
+        if shape.grows_to_the_end() { Some(shape.clone()) } else { by_work().filter(still_grows) };
     if let Some(shape) = growing {
         let even = shape.carrying_share > EVEN;
         let why = shape.growth_in_words(even);
@@ -327,7 +324,8 @@ fn even_samples(working: usize) -> Vec<Range<usize>> {
 fn work_samples(curve: &Curve, working: usize, total: &Curve) -> Option<Vec<Range<usize>>> {
     let first = curve.first_bin.checked_sub(total.first_bin)? as usize;
     let all = total.counts.get(first..first + working)?;
-    let others = all.iter().zip(&curve.counts).map(|(all, own)| u64::from(all.saturating_sub(*own)));
+    let others =
+        all.iter().zip(&curve.counts).map(|(all, own)| u64::from(all.saturating_sub(*own)));
     let sum: u64 = others.clone().sum();
     if sum < curve.allocations {
         return None;

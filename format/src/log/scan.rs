@@ -148,9 +148,8 @@ impl Scan {
     fn take_committed_meanwhile(&mut self, file: &[u8]) {
         for reserved in std::mem::take(&mut self.reserved) {
             let now = BlockHeader::decode(file, reserved.at.0).ok();
-            let is_whole = |now: &BlockHeader| {
-                now.kind == reserved.kind && now.end() <= file.len() as u64
-            };
+            let is_whole =
+                |now: &BlockHeader| now.kind == reserved.kind && now.end() <= file.len() as u64;
             self.take(file, &now.filter(is_whole).unwrap_or(reserved));
         }
     }
