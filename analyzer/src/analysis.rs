@@ -1,5 +1,6 @@
 //! From a log to its report: which passes run, in which order, and what each contributes.
 
+mod blocked;
 mod gaps;
 mod heap;
 mod log;
@@ -9,7 +10,8 @@ use std::collections::BTreeSet;
 use mmtrace_format::table::Tables;
 use mmtrace_format::{Log, ModuleId, ThreadId};
 
-use crate::context::{Context, SyncEvent, reason};
+use crate::blocked::Watch;
+use crate::context::Context;
 use crate::finding::grouping::{NamedStacks, bugs};
 use crate::finding::race::{Writer, questions};
 use crate::finding::{Finding, FindingKind};
@@ -97,13 +99,17 @@ fn report_of(
     let limits = Limits::within(options.memory);
     let questions = questions(&bugs, &races.pairs);
     let mut context = Context::new(trace.threads(), questions, LiveHeap::new(limits));
-    Merge::new(trace).run(&mut context);
+    let mut watch = Watch::new(trace);
+    Merge::new(trace).run(&mut (&mut context, &mut watch));
     progress.advance(trace.totals().events);
 
     let pairs = &races.pairs;
     let (symbols, stacks) = (&mut symbols, &mut stacks);
     let mut findings = Writer { pairs, context: &context, symbols, stacks }.findings(&bugs);
-    let blocked = blocked_threads(&context, symbols);
+    let waiting = watch.finish();
+    let mut names = blocked::Names { context: &context, symbols };
+    let blocked = names.threads(&waiting);
+    findings.extend(names.findings(&waiting, &blocked));
     let history = context.into_heap().map(LiveHeap::finish);
     findings.extend(history.iter().flat_map(|history| heap::findings(history, symbols)));
     // Stable: within a severity, the order in which they were found.
@@ -117,7 +123,7 @@ fn report_of(
         goroutines: trace.threads().len() as u64,
         gaps: gap_count,
         races: race_summary(races, bugs.len()),
-        blocked: BlockedSummary { at_end: blocked.len() as u64 },
+        blocked: blocked_summary(&blocked, &findings),
         heap: heap_summary(history.as_ref(), &findings),
     };
     Report {
@@ -156,15 +162,15 @@ fn heap_summary(history: Option<&HeapHistory>, findings: &[Finding]) -> HeapSumm
     })
 }
 
-fn blocked_threads(context: &Context<'_>, symbols: &mut Symbols<'_>) -> Vec<BlockedThread> {
-    let mut thread = |sync: &SyncEvent| BlockedThread {
-        goroutine: sync.at.thread.as_u32(),
-        goroutine_name: thread_name(context, symbols, sync.at.thread),
-        reason: reason(&sync.event),
-        since_ns: sync.event.time.ns,
-        stack: symbols.stack(sync.event.stack),
-    };
-    context.blocked().iter().map(&mut thread).collect()
+fn blocked_summary(blocked: &[BlockedThread], findings: &[Finding]) -> BlockedSummary {
+    let count = |kind| findings.iter().filter(|finding| finding.kind == kind).count() as u64;
+    BlockedSummary {
+        at_end: blocked.len() as u64,
+        deadlocked: blocked.iter().filter(|thread| thread.is_deadlocked).count() as u64,
+        deadlocks: count(FindingKind::Deadlock),
+        leaks: count(FindingKind::Leak),
+        lock_order: count(FindingKind::LockOrder),
+    }
 }
 
 fn thread_name(context: &Context<'_>, symbols: &Symbols<'_>, thread: ThreadId) -> Option<String> {

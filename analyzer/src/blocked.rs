@@ -97,7 +97,8 @@ struct Thread {
 }
 
 /// What each thread holds and waits for, at some moment.
-struct Watch<'t> {
+#[derive(Debug)]
+pub struct Watch<'t> {
     trace: &'t Trace<'t>,
     threads: Vec<Thread>,
     /// By lock: who holds it.
@@ -108,7 +109,8 @@ struct Watch<'t> {
 }
 
 impl<'t> Watch<'t> {
-    fn new(trace: &'t Trace<'t>) -> Self {
+    /// Nobody waits, and nothing is held.
+    pub fn new(trace: &'t Trace<'t>) -> Self {
         let mut threads = Vec::new();
         threads.resize_with(trace.threads().len(), Thread::default);
         let (holders, users) = (HashMap::default(), HashMap::default());
@@ -150,7 +152,8 @@ impl<'t> Watch<'t> {
         wakers
     }
 
-    fn finish(self) -> Blocked {
+    /// What was found, at the end of the walk.
+    pub fn finish(self) -> Blocked {
         let waiting: Vec<(usize, EventRef, Event)> = self
             .threads
             .iter()

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
-use mmtrace_format::event::{BlockReason, MemoryOrder};
+use mmtrace_format::event::MemoryOrder;
 use mmtrace_format::{Address, Event, EventKind, StackId, StringId, ThreadId};
 
 use crate::heap::LiveHeap;
@@ -88,8 +88,6 @@ pub struct Life {
     pub name: StringId,
     /// The spawn that started it, and where that is in the program.
     pub started: Option<(EventRef, StackId)>,
-    /// Its last event, if that is one of beginning to wait.
-    blocked: Option<Box<SyncEvent>>,
     test: Option<StringId>,
 }
 
@@ -164,11 +162,6 @@ impl<'t> Context<'t> {
     /// What is known of a thread.
     pub fn life(&self, thread: ThreadId) -> Option<&Life> {
         self.lives.get(self.dense(thread)?)
-    }
-
-    /// The threads whose last event says that they wait, ascending.
-    pub fn blocked(&self) -> Vec<SyncEvent> {
-        self.lives.iter().filter_map(|life| life.blocked.as_deref().copied()).collect()
     }
 
     /// The heap at the end, if the log has anything about it.
@@ -263,8 +256,6 @@ impl<'t> Context<'t> {
     fn live(&mut self, dense: usize, sync: &SyncEvent) {
         let event = &sync.event;
         let life = &mut self.lives[dense];
-        // Whatever a thread does next, it is not waiting any more.
-        life.blocked = (event.kind == EventKind::Block).then(|| Box::new(*sync));
         match event.kind {
             EventKind::Name => life.name = StringId::new(low_32(event.value)),
             EventKind::TestStart => life.test = Some(StringId::new(low_32(event.value))),
@@ -376,11 +367,6 @@ pub fn acquires(at: EventRef, event: &Event) -> bool {
 /// The memory order of an atomic operation or a fence.
 pub fn order_of(event: &Event) -> Option<MemoryOrder> {
     (ROLES[event.kind as usize] & ATOMIC != 0).then(|| MemoryOrder::from_detail(event.detail))
-}
-
-/// What a blocked thread waits for, in words.
-pub fn reason(event: &Event) -> &'static str {
-    BlockReason::from_detail(event.detail).name()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use crate::fingerprint::Fingerprint;
 use crate::heap::GrowthVerdict;
 use crate::order::EventRef;
-use crate::report::HeapPoint;
+use crate::report::{BlockedThread, HeapPoint};
 use crate::symbol::Frame;
 
 /// What kind of bug a finding is.
@@ -19,6 +19,12 @@ use crate::symbol::Frame;
 pub enum FindingKind {
     /// Two accesses that nothing orders.
     Race,
+    /// Threads of which none can go on.
+    Deadlock,
+    /// Threads that wait for each other only, but for which the program did not wait.
+    Leak,
+    /// Locks taken in circular order: a deadlock that did not happen this time.
+    LockOrder,
     /// A site whose live bytes grow and grow.
     HeapGrowth,
 }
@@ -61,6 +67,10 @@ pub struct Finding {
 pub enum Evidence {
     /// Of [`FindingKind::Race`].
     Race(Box<RaceEvidence>),
+    /// Of [`FindingKind::Deadlock`] and [`FindingKind::Leak`].
+    Deadlock(Box<DeadlockEvidence>),
+    /// Of [`FindingKind::LockOrder`].
+    LockOrder(Box<LockOrderEvidence>),
     /// Of [`FindingKind::HeapGrowth`].
     HeapGrowth(Box<GrowthEvidence>),
 }
@@ -207,6 +217,51 @@ pub struct SitePair {
     pub addresses: u64,
 }
 
+/// Threads of which none can go on unless another of them does.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DeadlockEvidence {
+    /// Since when: the last of them began to wait.
+    pub since_ns: u64,
+    /// Who waits; a circle of locks first, each for one that the next holds.
+    pub waits: Vec<BlockedThread>,
+    /// Why nobody can go on, in words.
+    pub why: String,
+}
+
+/// Locks that threads took in circular order.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LockOrderEvidence {
+    /// Who took which lock while holding which: each takes what the next one holds.
+    pub edges: Vec<LockOrderEdge>,
+    /// Why that may be a deadlock, in words.
+    pub why: String,
+}
+
+/// A thread that took a lock while it held another.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LockOrderEdge {
+    /// The thread.
+    pub goroutine: u32,
+    /// Its name, if it has one.
+    pub goroutine_name: Option<String>,
+    /// The lock that it held.
+    #[serde(serialize_with = "hexadecimal")]
+    pub held: Address,
+    /// Which event took that.
+    #[serde(serialize_with = "as_text")]
+    pub held_event: EventRef,
+    /// Where.
+    pub held_stack: Vec<Frame>,
+    /// The lock that it took.
+    #[serde(serialize_with = "hexadecimal")]
+    pub taken: Address,
+    /// Which event took that.
+    #[serde(serialize_with = "as_text")]
+    pub taken_event: EventRef,
+    /// Where.
+    pub taken_stack: Vec<Frame>,
+}
+
 /// A site whose live bytes grow.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GrowthEvidence {
@@ -237,10 +292,13 @@ pub fn thread_in_words(thread: u32, name: Option<&str>) -> String {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn hexadecimal<S: Serializer>(address: &Address, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn hexadecimal<S: Serializer>(
+    address: &Address,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.collect_str(address)
 }
 
-fn as_text<S: Serializer>(event: &EventRef, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn as_text<S: Serializer>(event: &EventRef, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(event)
 }

@@ -278,12 +278,12 @@ impl LiveHeap {
         self.totals.live_at_end_blocks = self.blocks.len() as u64;
         drop(self.blocks);
         let (width, end) = (self.width, self.end);
-        let mut sites: Vec<SiteHistory> =
-            self.sites.into_iter().map(|site| site.finish(width, last, end)).collect();
-        sites.sort_by(|a, b| b.peak_bytes.cmp(&a.peak_bytes).then(a.stack.cmp(&b.stack)));
-
         self.total.coarsen(width);
         let curve = self.total.to_curve(last);
+        let sites = self.sites.into_iter().map(|site| site.finish(width, last, end, &curve));
+        let mut sites: Vec<SiteHistory> = sites.collect();
+        sites.sort_by(|a, b| b.peak_bytes.cmp(&a.peak_bytes).then(a.stack.cmp(&b.stack)));
+
         let peak_bin = (0..).zip(&curve.high).max_by_key(|&(bin, &high)| (high, -i64::from(bin)));
         let peak = peak_bin.map_or((0, 0), |(bin, &high)| (curve.first_bin + bin, high));
         HeapHistory {
@@ -296,11 +296,17 @@ impl LiveHeap {
 }
 
 impl Site {
-    fn finish(mut self, width: BinWidth, last: u32, end: Timestamp) -> SiteHistory {
+    fn finish(
+        mut self,
+        width: BinWidth,
+        last: u32,
+        end: Timestamp,
+        total: &series::Curve,
+    ) -> SiteHistory {
         self.series.coarsen(width);
         let curve = self.series.to_curve(last);
         let Growth { verdict, confidence, slope_per_bin, freed_at_exit, why } =
-            judge(&curve, last + 1);
+            judge(&curve, last + 1, total);
         SiteHistory {
             stack: self.stack,
             type_name: self.type_name,

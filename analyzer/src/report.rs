@@ -5,11 +5,12 @@
 
 pub mod text;
 
-use mmtrace_format::Timestamp;
+use mmtrace_format::{Address, Timestamp};
 use serde::Serialize;
 
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, as_text, hexadecimal};
 use crate::heap::{GrowthVerdict, Point};
+use crate::order::EventRef;
 use crate::symbol::Frame;
 
 /// What scripts check first.
@@ -105,6 +106,14 @@ pub struct RaceSummary {
 pub struct BlockedSummary {
     /// Threads that were waiting when the log ended.
     pub at_end: u64,
+    /// Those of them that no other could let go on.
+    pub deadlocked: u64,
+    /// Deadlocks.
+    pub deadlocks: u64,
+    /// Sets of threads that were left waiting for each other.
+    pub leaks: u64,
+    /// Circles of locks that did not become deadlocks.
+    pub lock_order: u64,
 }
 
 /// The numbers about the heap.
@@ -129,11 +138,38 @@ pub struct BlockedThread {
     pub goroutine: u32,
     /// Its name, if it has one.
     pub goroutine_name: Option<String>,
+    /// The event with which it began to wait.
+    #[serde(serialize_with = "as_text")]
+    pub event: EventRef,
     /// What it waited for: `mutex`, `receive`, ...
     pub reason: &'static str,
+    /// What it waited on; 0 if unknown.
+    #[serde(serialize_with = "hexadecimal")]
+    pub object: Address,
     /// Since when.
     pub since_ns: u64,
     /// Where.
+    pub stack: Vec<Frame>,
+    /// Whether all that could let it go on wait themselves, for it or for each other.
+    pub is_deadlocked: bool,
+    /// How many could have let it go on.
+    pub waker_count: u64,
+    /// Who: the holders of a lock, the living threads that ever used any other object. Not more
+    /// than 16.
+    pub wakers: Vec<Waker>,
+}
+
+/// A thread that could have let another go on.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Waker {
+    /// The thread.
+    pub goroutine: u32,
+    /// Its name, if it has one.
+    pub goroutine_name: Option<String>,
+    /// Its last event on what the other waits for.
+    #[serde(serialize_with = "as_text")]
+    pub event: EventRef,
+    /// Where that was.
     pub stack: Vec<Frame>,
 }
 

@@ -140,7 +140,6 @@ pub enum AppendError {
 #[derive(Debug, Default)]
 struct TableSlot {
     len: usize,
-    count: u32,
     compressor: Compressor,
     scratch: Vec<u8>,
 }
@@ -337,11 +336,11 @@ impl LiveLog {
             self.flush_table(table, &region)?;
             if !region.put_table(0, bytes) {
                 // Longer than a slot: a block of its own.
-                return self.append_table(&mut table.compressor, bytes, 1);
+                let (header, payload) = self.table_block(&mut table.compressor, bytes);
+                return self.append(header, &payload);
             }
         }
         table.len += bytes.len();
-        table.count += 1;
         Ok(())
     }
 
@@ -349,24 +348,31 @@ impl LiveLog {
     fn flush_table(&self, table: &mut TableSlot, region: &Region) -> Result<(), AppendError> {
         if table.len > 0 {
             let bytes = region.table_bytes(table.len);
-            self.append_table(&mut table.compressor, &bytes, table.count)?;
+            let (header, payload) = self.table_block(&mut table.compressor, &bytes);
+            self.append(header, &payload)?;
             region.empty_table();
             table.len = 0;
-            table.count = 0;
         }
         Ok(())
     }
 
-    fn append_table(
-        &self,
-        compressor: &mut Compressor,
-        entries: &[u8],
-        count: u32,
-    ) -> Result<(), AppendError> {
+    /// The block of what is in the table slot, or was to be there.
+    fn table_block(&self, compressor: &mut Compressor, mut slot: &[u8]) -> (BlockHeader, Vec<u8>) {
+        let mut entries = Vec::new();
+        while !slot.is_empty() {
+            // We wrote them. If the program has written over them since, the rest is lost.
+            let Ok((entry, rest)) = meta::split_table_entry(slot) else {
+                self.count_lost(LossReason::Other, 1);
+                break;
+            };
+            entries.push(entry);
+            slot = rest;
+        }
         let mut payload = Vec::new();
-        put_frame(compressor, self.options.level, entries, &mut payload);
-        let header = BlockHeader { a: count, ..BlockHeader::new(BlockKind::Table, 0, 0) };
-        self.append(header, &payload)
+        let raw = meta::encode_table_frame(&entries);
+        put_frame(compressor, self.options.level, &raw, &mut payload);
+        let count = entries.len() as u32;
+        (BlockHeader { a: count, ..BlockHeader::new(BlockKind::Table, 0, 0) }, payload)
     }
 
     fn table_region(&self) -> Result<Arc<Region>, AppendError> {

@@ -4,14 +4,17 @@
 //! format (docs/FORMAT.md, "Metadata"): a field is never added to one of them, a later minor version
 //! adds a new frame instead.
 
+mod table;
+
 use bincode::config::{self, Config};
-use bincode::{BorrowDecode, Decode, Encode};
+use bincode::{Decode, Encode};
 
 use crate::chunk::{ChunkHeader, Fragment};
-use crate::id::{CallSiteId, ModuleId, StackId, StreamId, StringId, ThreadId};
+use crate::id::{StreamId, ThreadId};
 use crate::log::{ChunkEntry, Gap, GapReason};
-use crate::table::{CallSite, Module, SourceLocation, StackNode, TableEntry};
 use crate::units::{FileOffset, Timestamp};
+
+pub use table::{decode_table_frame, encode_table_frame, put_table_entry, split_table_entry};
 
 /// What decoding one record may allocate, whatever its bytes say.
 const ALLOCATION_MAX: usize = 64 << 20;
@@ -224,123 +227,6 @@ impl From<GapRecord> for Gap {
     }
 }
 
-/// A table entry on disk.
-#[derive(Encode, BorrowDecode)]
-enum EntryRecord<'a> {
-    String(u32, &'a str),
-    Code { id: u32, module: u32, offset: u64, location: Option<LocationRecord> },
-    Source { id: u32, location: LocationRecord, function: u32 },
-    Stack { id: u32, parent: u32, site: u32 },
-    Module { id: u32, path: u32, build_id: &'a [u8], base: u64, len: u64 },
-}
-
-#[derive(Clone, Copy, Encode, Decode)]
-struct LocationRecord {
-    file: u32,
-    line: u32,
-    column: u32,
-}
-
-impl From<SourceLocation> for LocationRecord {
-    fn from(location: SourceLocation) -> Self {
-        let SourceLocation { file, line, column } = location;
-        Self { file: file.as_u32(), line, column }
-    }
-}
-
-impl From<LocationRecord> for SourceLocation {
-    fn from(record: LocationRecord) -> Self {
-        let LocationRecord { file, line, column } = record;
-        Self { file: StringId::new(file), line, column }
-    }
-}
-
-impl<'a> From<&'a TableEntry> for EntryRecord<'a> {
-    fn from(entry: &'a TableEntry) -> Self {
-        match entry {
-            TableEntry::String(id, text) => Self::String(id.as_u32(), text),
-            TableEntry::CallSite(id, CallSite::Code { module, offset, location }) => Self::Code {
-                id: id.as_u32(),
-                module: module.as_u32(),
-                offset: *offset,
-                location: location.map(Into::into),
-            },
-            TableEntry::CallSite(id, CallSite::Source { location, function }) => Self::Source {
-                id: id.as_u32(),
-                location: (*location).into(),
-                function: function.as_u32(),
-            },
-            TableEntry::Stack(id, StackNode { parent, site }) => {
-                Self::Stack { id: id.as_u32(), parent: parent.as_u32(), site: site.as_u32() }
-            }
-            TableEntry::Module(id, Module { path, build_id, base, len }) => Self::Module {
-                id: id.as_u32(),
-                path: path.as_u32(),
-                build_id,
-                base: *base,
-                len: *len,
-            },
-        }
-    }
-}
-
-impl From<EntryRecord<'_>> for TableEntry {
-    fn from(record: EntryRecord<'_>) -> Self {
-        match record {
-            EntryRecord::String(id, text) => Self::String(StringId::new(id), text.to_owned()),
-            EntryRecord::Code { id, module, offset, location } => Self::CallSite(
-                CallSiteId::new(id),
-                CallSite::Code {
-                    module: ModuleId::new(module),
-                    offset,
-                    location: location.map(Into::into),
-                },
-            ),
-            EntryRecord::Source { id, location, function } => Self::CallSite(
-                CallSiteId::new(id),
-                CallSite::Source { location: location.into(), function: StringId::new(function) },
-            ),
-            EntryRecord::Stack { id, parent, site } => Self::Stack(
-                StackId::new(id),
-                StackNode { parent: StackId::new(parent), site: CallSiteId::new(site) },
-            ),
-            EntryRecord::Module { id, path, build_id, base, len } => Self::Module(
-                ModuleId::new(id),
-                Module { path: StringId::new(path), build_id: build_id.to_vec(), base, len },
-            ),
-        }
-    }
-}
-
-/// Appends a table entry: its length, 32 bits, and its bytes. Gives the number of bytes appended.
-pub fn put_table_entry(entry: &TableEntry, out: &mut Vec<u8>) -> usize {
-    let start = out.len();
-    out.extend_from_slice(&[0; 4]);
-    let len = put(&EntryRecord::from(entry), out);
-    out[start..start + 4].copy_from_slice(&(len as u32).to_le_bytes());
-    out.len() - start
-}
-
-/// Reads the table entry at the beginning of `bytes`, and gives the bytes after it.
-///
-/// # Errors
-/// [`MetaError`] if there is no whole entry.
-pub fn split_table_entry(bytes: &[u8]) -> Result<(TableEntry, &[u8]), MetaError> {
-    const WHAT: &str = "table entry";
-    let short = |needed: usize| MetaError {
-        what: WHAT,
-        reason: format!("{needed} bytes, but only {} are left", bytes.len()),
-    };
-    let (len, rest) = bytes.split_first_chunk::<4>().ok_or_else(|| short(4))?;
-    let len = u32::from_le_bytes(*len) as usize;
-    let (record, rest) = rest.split_at_checked(len).ok_or_else(|| short(len))?;
-    let (entry, read): (EntryRecord<'_>, usize) =
-        bincode::borrow_decode_from_slice(record, configuration())
-            .map_err(|error| MetaError { what: WHAT, reason: error.to_string() })?;
-    whole(WHAT, read, len)?;
-    Ok((entry.into(), rest))
-}
-
 /// The bytes of the process information.
 pub fn encode_info(info: &ProcessInfo) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -399,40 +285,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_table_entry_comes_back() {
-        let location = SourceLocation { file: StringId::new(1), line: 2, column: 3 };
-        let code = |location| CallSite::Code { module: ModuleId::new(1), offset: 99, location };
-        let entries = [
-            TableEntry::String(StringId::new(1), "säge.rs".to_owned()),
-            TableEntry::CallSite(CallSiteId::new(1), code(None)),
-            TableEntry::CallSite(CallSiteId::new(2), code(Some(location))),
-            TableEntry::CallSite(
-                CallSiteId::new(3),
-                CallSite::Source { location, function: StringId::new(4) },
-            ),
-            TableEntry::Stack(
-                StackId::new(5),
-                StackNode { parent: StackId::new(4), site: CallSiteId::new(3) },
-            ),
-            TableEntry::Module(
-                ModuleId::new(0),
-                Module { path: StringId::new(1), build_id: vec![7; 20], base: 1 << 40, len: 9 },
-            ),
-        ];
-        let mut bytes = Vec::new();
-        for entry in &entries {
-            put_table_entry(entry, &mut bytes);
-        }
-        let mut rest = bytes.as_slice();
-        for entry in &entries {
-            let (read, after) = split_table_entry(rest).unwrap();
-            assert_eq!(read, *entry);
-            rest = after;
-        }
-        assert!(rest.is_empty());
-    }
-
-    #[test]
     fn process_information_comes_back_and_no_part_of_it_passes_for_the_whole() {
         let info = ProcessInfo {
             program: "/bin/x".to_owned(),
@@ -446,15 +298,5 @@ mod tests {
         for len in 0..bytes.len() {
             assert!(decode_info(&bytes[..len]).is_err(), "{len} bytes");
         }
-    }
-
-    #[test]
-    fn a_hostile_length_is_refused_before_anything_is_allocated() {
-        // A string of 2^60 bytes.
-        let mut record = vec![0, 1, 253];
-        record.extend_from_slice(&(1u64 << 60).to_le_bytes());
-        let mut bytes = (record.len() as u32).to_le_bytes().to_vec();
-        bytes.extend_from_slice(&record);
-        assert!(split_table_entry(&bytes).is_err());
     }
 }

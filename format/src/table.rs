@@ -75,6 +75,17 @@ pub enum TableEntry {
     Module(ModuleId, Module),
 }
 
+impl TableEntry {
+    /// Bytes of what an entry has besides numbers.
+    pub(crate) fn text_len(&self) -> usize {
+        match self {
+            Self::String(_, text) => text.len(),
+            Self::Module(_, module) => module.build_id.len(),
+            Self::CallSite(..) | Self::Stack(..) => 0,
+        }
+    }
+}
+
 /// The most rows that any table may have.
 pub const TABLE_LEN_MAX: usize = 1 << 28;
 

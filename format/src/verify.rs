@@ -187,11 +187,6 @@ fn payload_only(header: &BlockHeader, file: &[u8]) -> Result<u64, String> {
 }
 
 fn count_entries(raw: &[u8]) -> Result<u64, String> {
-    let (mut rest, mut count) = (raw, 0);
-    while !rest.is_empty() {
-        let (_, after) = meta::split_table_entry(rest).map_err(|error| error.to_string())?;
-        rest = after;
-        count += 1;
-    }
-    Ok(count)
+    let entries = meta::decode_table_frame(raw).map_err(|error| error.to_string())?;
+    Ok(entries.len() as u64)
 }

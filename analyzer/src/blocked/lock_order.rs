@@ -109,6 +109,7 @@ struct Thread {
 }
 
 /// The lock-order graph, as it grows.
+#[derive(Debug)]
 pub(super) struct LockOrder<'t> {
     trace: &'t Trace<'t>,
     threads: Vec<Thread>,

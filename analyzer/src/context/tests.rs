@@ -94,16 +94,3 @@ fn a_thread_left_behind_by_a_test_belongs_to_that_test() {
     assert_eq!(tests, [(name(7), true), (name(8), false)]);
     assert_eq!(context.life(THREADS[1]).unwrap().started.unwrap().0, at(0, 1));
 }
-
-#[test]
-fn who_waits_at_the_end_is_known() {
-    let context = walk(
-        &[],
-        &[
-            (at(1, 0), event(EventKind::Block, 0x10, 0)),
-            (at(2, 0), event(EventKind::Block, 0x10, 0)),
-            (at(1, 1), event(EventKind::MutexLock, 0x10, 0)),
-        ],
-    );
-    assert_eq!(context.blocked().iter().map(|b| b.at).collect::<Vec<_>>(), [at(2, 0)]);
-}

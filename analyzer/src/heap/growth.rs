@@ -7,7 +7,9 @@
 //!
 //! # Algorithm and source
 //! The curve is resampled to `SAMPLES` points and smoothed by a running median, which keeps
-//! steps. A last fall to almost nothing is the program's exit and is cut off. Of the retained
+//! steps. Points are even in time; if that does not show a leak, they are also taken even in what
+//! the rest of the program allocated meanwhile, since a program on a busy machine does not work
+//! evenly. A last fall to almost nothing is the program's exit and is cut off. Of the retained
 //! curve we then ask how fast it grows late compared with all along (Theil-Sen slopes), in how
 //! many of the late windows it grows, and how few samples carry most of the growth.
 //!
@@ -18,6 +20,8 @@
 //! A cache that has not filled up by the end of the recording is a line like any other. A leak that
 //! adds less than the noise of its site is called steady. Doubt always speaks for the program:
 //! between a saturating cache and a leak the verdict is the cache.
+
+use std::ops::Range;
 
 use serde::Serialize;
 
@@ -32,6 +36,8 @@ const SAMPLES_MIN: usize = 12;
 const STILL_GROWING: f64 = 0.5;
 /// Where "late" begins, as a share of the site's life.
 const LATE: f64 = 0.6;
+/// What is still growing by the program's work must not be at rest by the clock.
+const NOT_AT_REST: f64 = 0.15;
 /// Into how many windows the late part is cut, to see whether it grows throughout.
 const LATE_WINDOWS: usize = 6;
 /// Growth is even if more than this share of the steps is needed to carry four fifths of it.
@@ -95,8 +101,9 @@ pub(crate) struct Growth {
     pub(crate) why: String,
 }
 
-/// Judges a site's curve; `recording_bins` is how long the whole recording is.
-pub(crate) fn judge(curve: &Curve, recording_bins: u32) -> Growth {
+/// Judges a site's curve; `recording_bins` is how long the whole recording is, and `total` the
+/// curve of all sites together.
+pub(crate) fn judge(curve: &Curve, recording_bins: u32, total: &Curve) -> Growth {
     let recording = f64::from(recording_bins.max(1));
     let working = working_len(&curve.live, recording);
     let freed_at_exit = working < curve.live.len();
@@ -118,9 +125,19 @@ pub(crate) fn judge(curve: &Curve, recording_bins: u32) -> Growth {
         return growth(GrowthVerdict::Steady, 0.2, 0.0, why);
     }
 
-    let shape = Shape::measure(curve, working);
+    let shape = Shape::measure(curve, &even_samples(working), working);
     let evidence = 1.0 - (-to_f64(curve.allocations) / 12.0).exp();
-    if shape.grows_to_the_end() {
+    let by_work = || work_samples(curve, working, total);
+    let by_work = || by_work().map(|samples| Shape::measure(curve, &samples, working));
+    let still_grows = |by_work: &Shape| {
+        by_work.grows_to_the_end()
+            && shape.late_ratio >= NOT_AT_REST
+            && shape.late_windows >= 0.3
+            && shape.ramp >= QUICK
+    };
+    let growing =
+        if shape.grows_to_the_end() { Some(shape.clone()) } else { by_work().filter(still_grows) };
+    if let Some(shape) = growing {
         let even = shape.carrying_share > EVEN;
         let why = shape.growth_in_words(even);
         let confidence = evidence * shape.late_windows * shape.late_ratio.min(1.0).sqrt();
@@ -180,7 +197,7 @@ fn burst_share(curve: &Curve, recording: f64) -> f64 {
 }
 
 /// What is measured of a curve before it is judged.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Shape {
     /// Late slope as a share of the slope all along.
     late_ratio: f64,
@@ -200,8 +217,8 @@ struct Shape {
 }
 
 impl Shape {
-    fn measure(curve: &Curve, working: usize) -> Self {
-        let samples = resample(curve, working);
+    fn measure(curve: &Curve, samples: &[Range<usize>], working: usize) -> Self {
+        let samples = resample(curve, samples);
         let bins_per_sample = to_f64(working as u64) / to_f64(samples.len() as u64);
         let ends: Vec<f64> = samples.iter().map(|s| s.end).collect();
         let lows: Vec<f64> = samples.iter().skip(1).map(|s| s.low).collect();
@@ -296,27 +313,57 @@ fn carrying_share(kept: &[f64]) -> f64 {
     to_f64(needed as u64) / to_f64(steps.len().max(1) as u64)
 }
 
+/// The first `working` bins in at most [`SAMPLES`] stretches of one length.
+fn even_samples(working: usize) -> Vec<Range<usize>> {
+    let count = working.min(SAMPLES);
+    (0..count).map(|i| i * working / count..(i + 1) * working / count).collect()
+}
+
+/// The first `working` bins in at most [`SAMPLES`] stretches in which all other sites allocate
+/// about equally often; `None` if they allocate less than this one, which is no clock then.
+fn work_samples(curve: &Curve, working: usize, total: &Curve) -> Option<Vec<Range<usize>>> {
+    let first = curve.first_bin.checked_sub(total.first_bin)? as usize;
+    let all = total.counts.get(first..first + working)?;
+    let others =
+        all.iter().zip(&curve.counts).map(|(all, own)| u64::from(all.saturating_sub(*own)));
+    let sum: u64 = others.clone().sum();
+    if sum < curve.allocations {
+        return None;
+    }
+    let share = sum.div_ceil(SAMPLES as u64).max(1);
+    let mut samples = Vec::new();
+    let (mut start, mut done) = (0, 0);
+    for (bin, count) in others.enumerate() {
+        done += count;
+        if done >= share {
+            samples.push(start..bin + 1);
+            (start, done) = (bin + 1, 0);
+        }
+    }
+    if start < working {
+        samples.push(start..working);
+    }
+    (samples.len() >= SAMPLES_MIN).then_some(samples)
+}
+
 struct Sample {
     end: f64,
     low: f64,
     high: f64,
 }
 
-/// The first `working` bins as at most [`SAMPLES`] samples.
-fn resample(curve: &Curve, working: usize) -> Vec<Sample> {
-    let count = working.min(SAMPLES);
-    (0..count)
-        .map(|i| {
-            let bins = i * working / count..(i + 1) * working / count;
-            let least = curve.low[bins.clone()].iter().min();
-            let most = curve.high[bins.clone()].iter().max();
-            Sample {
-                end: to_f64(curve.live[bins.end - 1]),
-                low: to_f64(*least.expect("a sample has a bin: count <= working")),
-                high: to_f64(*most.expect("a sample has a bin: count <= working")),
-            }
-        })
-        .collect()
+/// What the curve does in each of these stretches of bins, none of which is empty.
+fn resample(curve: &Curve, samples: &[Range<usize>]) -> Vec<Sample> {
+    let sample = |bins: &Range<usize>| {
+        let least = curve.low[bins.clone()].iter().min();
+        let most = curve.high[bins.clone()].iter().max();
+        Sample {
+            end: to_f64(curve.live[bins.end - 1]),
+            low: to_f64(*least.expect("a sample has a bin")),
+            high: to_f64(*most.expect("a sample has a bin")),
+        }
+    };
+    samples.iter().map(sample).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shapes do not depend on the 53rd bit of a size")]

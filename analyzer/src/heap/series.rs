@@ -134,6 +134,7 @@ impl Series {
             live = live.saturating_add(bin.net);
             curve.live.push(clamp(live));
             curve.allocated.push(bin.allocated);
+            curve.counts.push(bin.allocations);
             curve.allocations += u64::from(bin.allocations);
         }
         curve.fill_to(last.saturating_add(1), live);
@@ -158,6 +159,8 @@ pub(crate) struct Curve {
     pub(crate) low: Vec<u64>,
     /// Bytes allocated within each bin.
     pub(crate) allocated: Vec<u64>,
+    /// Allocations within each bin.
+    pub(crate) counts: Vec<u32>,
     pub(crate) allocations: u64,
 }
 
@@ -169,6 +172,7 @@ impl Curve {
                 column.resize(len, clamp(live));
             }
             self.allocated.resize(len, 0);
+            self.counts.resize(len, 0);
         }
     }
 }

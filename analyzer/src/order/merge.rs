@@ -35,6 +35,33 @@ pub trait MergeSink {
     }
 }
 
+/// One walk for two.
+impl<A: MergeSink, B: MergeSink> MergeSink for (&mut A, &mut B) {
+    fn event(&mut self, dense: usize, at: EventRef, event: &Event) {
+        self.0.event(dense, at, event);
+        self.1.event(dense, at, event);
+    }
+
+    fn accesses(&mut self, dense: usize, first: EventRef, chunk: usize, offset: u32, count: u32) {
+        self.0.accesses(dense, first, chunk, offset, count);
+        self.1.accesses(dense, first, chunk, offset, count);
+    }
+
+    fn thread_done(&mut self, dense: usize) {
+        self.0.thread_done(dense);
+        self.1.thread_done(dense);
+    }
+
+    fn gap(&mut self, gap: &OrderGap) {
+        self.0.gap(gap);
+        self.1.gap(gap);
+    }
+
+    fn is_full(&self) -> bool {
+        self.0.is_full() || self.1.is_full()
+    }
+}
+
 /// Whether a merge has more to give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Merged {

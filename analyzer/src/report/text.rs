@@ -1,5 +1,6 @@
 //! The report as text for people: what, where and who first, then why, then what to do.
 
+mod blocked;
 mod heap;
 pub(crate) mod page;
 mod race;
@@ -7,8 +8,10 @@ mod stack;
 
 use std::fmt;
 
-use crate::finding::{Evidence, Finding, GrowthEvidence, RaceEvidence, RaceSide, thread_in_words};
-use crate::report::{BlockedThread, Report, ReportedGap, Summary, Verdict};
+use crate::finding::{
+    Evidence, Finding, FindingKind, GrowthEvidence, RaceEvidence, RaceSide, thread_in_words,
+};
+use crate::report::{Report, ReportedGap, Summary, Verdict};
 use crate::symbol::{Frame, Place, program_frame};
 use page::{Page, Painted, Tone, counted, duration, grouped, paint, size};
 
@@ -53,7 +56,8 @@ pub fn render(report: &Report, options: &TextOptions<'_>) -> String {
     let mut page = Page::new(options.width, options.color);
     write_head(&mut page, options, report);
     write_findings(&mut page, options, report);
-    write_blocked(&mut page, options, &report.blocked);
+    write_stuck(&mut page, options, report);
+    blocked::write_waiting(&mut page, options, &report.blocked);
     if let Some(heap) = &report.heap {
         heap::write(&mut page, options, heap, report.summary.heap.allocations);
     }
@@ -84,7 +88,11 @@ fn write_head(page: &mut Page, options: &TextOptions<'_>, report: &Report) {
     if let Some(growth) = growth {
         page.line(0, ["  heap  ".into(), growth_in_words(growth).into()]);
     }
-    if let Some(waiting) = report.blocked.first() {
+    let stuck =
+        |finding: &&Finding| matches!(finding.kind, FindingKind::Deadlock | FindingKind::LockOrder);
+    if let Some(stuck) = report.findings.iter().find(stuck) {
+        page.line(0, [format!("  wait  {}", stuck.title).into()]);
+    } else if let Some(waiting) = report.blocked.first() {
         let count = counted(report.blocked.len() as u64, "thread waits", "threads wait");
         let thread = thread_in_words(waiting.goroutine, waiting.goroutine_name.as_deref());
         let place = in_place(program_frame(&waiting.stack));
@@ -99,6 +107,13 @@ fn found(summary: &Summary) -> String {
     let mut parts = Vec::new();
     if summary.races.findings > 0 {
         parts.push(counted(summary.races.findings, "data race", "data races"));
+    }
+    if summary.blocked.deadlocks > 0 {
+        parts.push(counted(summary.blocked.deadlocks, "deadlock", "deadlocks"));
+    }
+    if summary.blocked.lock_order > 0 {
+        let (one, many) = ("lock-order circle", "lock-order circles");
+        parts.push(counted(summary.blocked.lock_order, one, many));
     }
     if summary.heap.findings > 0 {
         parts.push(counted(summary.heap.findings, "growing heap site", "growing heap sites"));
@@ -159,14 +174,14 @@ fn growth_in_words(growth: &GrowthEvidence) -> String {
 fn race(finding: &Finding) -> Option<&RaceEvidence> {
     match &finding.evidence {
         Evidence::Race(race) => Some(race),
-        Evidence::HeapGrowth(_) => None,
+        _ => None,
     }
 }
 
 fn growth(finding: &Finding) -> Option<&GrowthEvidence> {
     match &finding.evidence {
         Evidence::HeapGrowth(growth) => Some(growth),
-        Evidence::Race(_) => None,
+        _ => None,
     }
 }
 
@@ -183,32 +198,27 @@ fn write_findings(page: &mut Page, options: &TextOptions<'_>, report: &Report) {
     }
 }
 
-fn write_blocked(page: &mut Page, options: &TextOptions<'_>, blocked: &[BlockedThread]) {
-    if blocked.is_empty() {
-        return;
+/// Deadlocks, threads that were left behind, and locks in circular order.
+fn write_stuck(page: &mut Page, options: &TextOptions<'_>, report: &Report) {
+    let is_told = |finding: &&Finding| {
+        matches!(finding.evidence, Evidence::Deadlock(_) | Evidence::LockOrder(_))
+    };
+    let findings = report.findings.iter().filter(is_told);
+    let count = findings.clone().count();
+    for finding in findings.take(options.findings) {
+        match &finding.evidence {
+            Evidence::Deadlock(stuck) => blocked::write_stuck(page, options, finding, stuck),
+            Evidence::LockOrder(order) => blocked::write_lock_order(page, options, finding, order),
+            _ => {}
+        }
     }
-    page.blank();
-    let count = counted(blocked.len() as u64, "thread was", "threads were");
-    page.line(
-        0,
-        [paint(Tone::Heading, "WAITING"), format!("  {count} waiting when the log ended").into()],
-    );
-    for thread in blocked.iter().take(options.findings) {
+    if count > options.findings {
+        page.blank();
+        let left_out = counted((count - options.findings) as u64, "more", "more");
         page.line(
-            2,
-            [
-                paint(
-                    Tone::Heading,
-                    thread_in_words(thread.goroutine, thread.goroutine_name.as_deref()),
-                ),
-                format!(" for {} since {}", thread.reason, duration(thread.since_ns)).into(),
-            ],
+            0,
+            [format!("and {left_out} about waiting: --format json lists them all").into()],
         );
-        stack::write(page, options, 4, &thread.stack);
-    }
-    if blocked.len() > options.findings {
-        let left_out = grouped((blocked.len() - options.findings) as u64);
-        page.line(2, [paint(Tone::Faint, format!("and {left_out} more"))]);
     }
 }
 

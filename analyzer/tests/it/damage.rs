@@ -38,7 +38,7 @@ fn sure(report: &Report) -> BTreeSet<(EventRef, EventRef)> {
     let sure = report.findings.iter().filter(|finding| finding.severity > Severity::Note);
     sure.filter_map(|finding| match &finding.evidence {
         Evidence::Race(race) => Some((race.first.event, race.second.event)),
-        Evidence::HeapGrowth(_) => None,
+        _ => None,
     })
     .collect()
 }

@@ -13,7 +13,7 @@ use crate::logs::{log_of, report_of, report_of_log, slow_log_of, text_of};
 fn race(finding: &Finding) -> &RaceEvidence {
     match &finding.evidence {
         Evidence::Race(race) => race,
-        other @ Evidence::HeapGrowth(_) => panic!("{other:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -84,6 +84,37 @@ fn who_waits_at_the_end_reads_well() {
         t0 lock b         @right(src/locks.rs:9)
         t1 block mutex b   @left(src/locks.rs:4)
         t0 block mutex a   @right(src/locks.rs:10)
+        "
+    ));
+}
+
+#[test]
+fn locks_in_circular_order_read_well() {
+    insta::assert_snapshot!(text_of(
+        "
+        t1 lock a         @left(src/locks.rs:3)
+        t1 lock b         @left(src/locks.rs:4)
+        t1 unlock b
+        t1 unlock a
+        t2 lock b         @right(src/locks.rs:9)
+        t2 lock a         @right(src/locks.rs:10)
+        t2 unlock a
+        t2 unlock b
+        "
+    ));
+}
+
+#[test]
+fn who_is_left_waiting_reads_well_and_is_no_finding() {
+    insta::assert_snapshot!(text_of(
+        "
+        t0 make c cap=1
+        t0 spawn t1
+        t0 spawn t2
+        t1 recv c
+        t2 recv c
+        t1 block receive c   @worker(src/pool.rs:7)
+        t2 block receive c   @worker(src/pool.rs:7)
         "
     ));
 }

@@ -227,10 +227,7 @@ impl LiveLog {
         let Some(region) = lock(&self.slots).regions.first().cloned() else { return Ok(()) };
         if table.len > 0 {
             let entries = region.table_bytes(table.len);
-            let mut payload = Vec::new();
-            let level = self.options.level;
-            crate::layout::frame::put_frame(&mut table.compressor, level, &entries, &mut payload);
-            let header = BlockHeader { a: table.count, ..BlockHeader::new(BlockKind::Table, 0, 0) };
+            let (header, payload) = self.table_block(&mut table.compressor, &entries);
             let header = self.append_last(space, header, &payload)?;
             space.commit_other(&header);
             region.empty_table();

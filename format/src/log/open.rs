@@ -266,11 +266,9 @@ impl Log {
         while let Some(raw) =
             frames.next_frame().map_err(|source| ReadError::Frame { at, source })?
         {
-            let mut rest = raw;
-            while !rest.is_empty() {
-                let (entry, after) = meta::split_table_entry(rest)
-                    .map_err(|source| ReadError::Record { at, source })?;
-                rest = after;
+            let entries =
+                meta::decode_table_frame(raw).map_err(|source| ReadError::Record { at, source })?;
+            for entry in entries {
                 tables.apply(entry).map_err(|error| ReadError::Mismatch {
                     at,
                     found: error.to_string(),

@@ -142,23 +142,25 @@ impl<W: Write + Seek> LogWriter<W> {
         &mut self,
         entries: impl IntoIterator<Item = TableEntry>,
     ) -> Result<(), WriteError> {
-        let (mut raw, mut count) = (Vec::new(), 0);
+        let (mut pending, mut len) = (Vec::new(), 0);
         for entry in entries {
-            meta::put_table_entry(&entry, &mut raw);
-            count += 1;
-            if raw.len() >= TABLE_FRAME_LEN {
-                self.append_table(&raw, count)?;
-                raw.clear();
-                count = 0;
+            len += 16 + entry.text_len();
+            pending.push(entry);
+            if len >= TABLE_FRAME_LEN {
+                self.append_table(&pending)?;
+                pending.clear();
+                len = 0;
             }
         }
-        if raw.is_empty() { Ok(()) } else { self.append_table(&raw, count) }
+        if pending.is_empty() { Ok(()) } else { self.append_table(&pending) }
     }
 
-    fn append_table(&mut self, raw: &[u8], count: u32) -> Result<(), WriteError> {
+    fn append_table(&mut self, entries: &[TableEntry]) -> Result<(), WriteError> {
         let mut payload = Vec::new();
-        put_frame(&mut self.compressor, self.level, raw, &mut payload);
-        let header = BlockHeader { a: count, ..BlockHeader::new(BlockKind::Table, 0, 0) };
+        let raw = meta::encode_table_frame(entries);
+        put_frame(&mut self.compressor, self.level, &raw, &mut payload);
+        let header =
+            BlockHeader { a: entries.len() as u32, ..BlockHeader::new(BlockKind::Table, 0, 0) };
         self.append_other(header, &payload)
     }
 

@@ -73,8 +73,14 @@ fn finding_events(args: &Explain, shared: Shared) -> Result<(EventRef, EventRef)
         ))),
         [finding] => match &finding.evidence {
             Evidence::Race(race) => Ok((race.first.event, race.second.event)),
-            Evidence::HeapGrowth(_) => Err(Failure::usage(anyhow!(
-                "{} is about the heap, not about two events: see mmtrace analyze",
+            Evidence::LockOrder(order) if order.edges.len() >= 2 => {
+                Ok((order.edges[0].taken_event, order.edges[1].taken_event))
+            }
+            Evidence::Deadlock(stuck) if stuck.waits.len() >= 2 => {
+                Ok((stuck.waits[0].event, stuck.waits[1].event))
+            }
+            _ => Err(Failure::usage(anyhow!(
+                "{} is not about two events: see mmtrace analyze",
                 finding.fingerprint
             ))),
         },
