@@ -31,6 +31,8 @@ pub struct Input<'a> {
     pub tables: &'a Tables,
     /// The ELF sections that the log has of a module.
     pub sections: &'a dyn Fn(ModuleId) -> Vec<Section>,
+    /// The folder that the recorder's own sources were in, if the log says.
+    pub recorder_source: Option<String>,
     /// What was recorded.
     pub log: LogFacts,
     /// The holes that opening the log found.
@@ -58,6 +60,7 @@ pub fn analyze(
     let input = Input {
         tables: log.tables(),
         sections: &|module| log::sections(log, module),
+        recorder_source: log::recorder_source(log),
         log: log::facts(log),
         gaps: log.gaps().iter().map(log::reported).collect(),
         chunk_gap: &|chunk, what| log::chunk_gap(log, chunk, what),
@@ -72,6 +75,7 @@ pub fn analyze(
 /// The names of a log's stacks, from its tables and the symbols in it.
 pub fn symbols(log: &Log) -> Symbols<'_> {
     Symbols::new(log.tables(), |module| log::sections(log, module))
+        .with_recorder_source(log::recorder_source(log))
 }
 
 /// Runs all passes on the present `rayon` pool. The report is the same for any number of threads.
@@ -91,7 +95,8 @@ fn report_of(
     options: &Options,
     progress: &dyn Progress,
 ) -> Report {
-    let mut symbols = Symbols::new(input.tables, input.sections);
+    let mut symbols = Symbols::new(input.tables, input.sections)
+        .with_recorder_source(input.recorder_source.clone());
     let mut stacks = NamedStacks::default();
     let bugs = bugs(&races.pairs, &mut stacks, &mut symbols);
 

@@ -78,7 +78,9 @@ pub(super) fn text(path: &Path, report: &Report) -> String {
 /// How text about a log is to look here. Colours are taken out later where they have to be.
 pub(super) fn with_text_options<T>(log: &str, write: impl FnOnce(&TextOptions<'_>) -> T) -> T {
     let files = SourceFiles::default();
+    let folder = std::env::current_dir().ok();
     write(&TextOptions {
+        folder: folder.as_deref().and_then(Path::to_str),
         width: width(),
         color: true,
         unicode: speaks_utf8(),
