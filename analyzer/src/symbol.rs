@@ -1,11 +1,12 @@
 //! Stacks with names, from the log alone: its tables and the ELF sections that were copied into it.
 //!
-//! A call site is named by its module's DWARF (function, file, line, and what was inlined there),
-//! failing that by the symbol table (function), failing that by module and offset. The compiler's
+//! A call site is named by its module's DWARF or Go's own tables (function, file, line, and what
+//! was inlined there), failing that by the symbol table (function), failing that by module and offset. The compiler's
 //! own word (`#[track_caller]`) wins for the innermost frame's file and line, since a return
 //! address may be one statement late. Frames of the recorder and of the machinery that starts
 //! threads are left out: see [`trim`].
 
+mod go;
 mod module;
 mod qualify;
 pub mod trim;

@@ -88,6 +88,17 @@ pub(crate) fn realtime_ns() -> u64 {
     u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Sixteen bytes that no other run has: the time, the process, and an address that is random.
+pub(crate) fn run_id(time_ns: u64, pid: u32) -> [u8; 16] {
+    let local = 0_u8;
+    let address = std::ptr::from_ref(&local).addr() as u64;
+    let mixed = (address ^ u64::from(pid) << 32).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&time_ns.to_le_bytes());
+    id[8..].copy_from_slice(&mixed.to_le_bytes());
+    id
+}
+
 fn multiplier(ticks: u64, ns: u64) -> Option<u64> {
     let scaled = (u128::from(ns) << 32).checked_div(u128::from(ticks))?;
     u64::try_from(scaled).ok().filter(|&multiplier| multiplier != 0)

@@ -70,13 +70,21 @@ pub mod sync;
 pub mod thread;
 pub mod wait_group;
 
-#[cfg(feature = "record")]
+#[cfg(any(feature = "record", feature = "go-runtime"))]
 mod clock;
+#[cfg(any(feature = "record", feature = "go-runtime"))]
+mod cursor;
+#[cfg(feature = "go-runtime")]
+#[doc(hidden)]
+pub mod go_runtime;
+#[cfg(any(feature = "record", feature = "go-runtime"))]
+mod hash;
 #[cfg(feature = "record")]
 mod log;
-#[cfg(feature = "record")]
+#[cfg(any(feature = "record", feature = "go-runtime"))]
+#[cfg_attr(not(feature = "record"), allow(dead_code, reason = "Go programs need no unwind tables"))]
 mod module;
-#[cfg(feature = "record")]
+#[cfg(any(feature = "record", feature = "go-runtime"))]
 mod primitive;
 #[cfg(feature = "record")]
 mod record;
@@ -84,7 +92,8 @@ mod record;
 mod session;
 #[cfg(feature = "record")]
 mod stack;
-#[cfg(feature = "record")]
+#[cfg(any(feature = "record", feature = "go-runtime"))]
+#[cfg_attr(not(feature = "record"), allow(dead_code, reason = "a Go process is recorded once"))]
 mod stripe;
 
 #[cfg(feature = "record")]

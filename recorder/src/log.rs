@@ -11,7 +11,6 @@
 mod cold;
 mod common;
 pub(crate) mod context;
-pub(crate) mod cursor;
 pub(crate) mod filter;
 mod thread;
 
@@ -24,9 +23,9 @@ use mmtrace_format::{AccessKind, Event, EventKind};
 
 use self::cold::Cold;
 use self::context::{Compare, ContextCache};
-use self::cursor::Cursor;
 use self::filter::Filter;
 use crate::clock::Clock;
+use crate::cursor::Cursor;
 use crate::stack::Place;
 use crate::stripe;
 

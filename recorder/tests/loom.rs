@@ -12,7 +12,7 @@
 #[path = "../src/primitive.rs"]
 mod primitive;
 
-#[path = "../src/log/cursor.rs"]
+#[path = "../src/cursor.rs"]
 mod cursor;
 
 #[path = "../src/stripe/word.rs"]

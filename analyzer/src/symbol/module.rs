@@ -1,4 +1,4 @@
-//! The names of one module: its DWARF, and its symbol table where that is silent.
+//! The names of one module: Go's tables, its DWARF, and its symbol table where those are silent.
 
 use std::rc::Rc;
 
@@ -8,12 +8,14 @@ use object::elf::{STT_FUNC, STT_GNU_IFUNC, Sym64};
 use object::read::StringTable;
 use object::{Endianness, pod};
 
+use super::go::GoNames;
 use super::{Frame, Section, demangle, some};
 
 type Reader = EndianRcSlice<RunTimeEndian>;
 
 /// Answers what code is at an offset of a module.
 pub(super) struct ModuleNames {
+    go: Option<GoNames>,
     dwarf: Option<Context<Reader>>,
     functions: Vec<Function>,
 }
@@ -41,11 +43,16 @@ impl ModuleNames {
         };
         let dwarf = Dwarf::load(load).ok().and_then(|dwarf| Context::from_dwarf(dwarf).ok());
         let functions = functions(&bytes(".symtab"), &bytes(".strtab"));
-        Some(Self { dwarf, functions })
+        Some(Self { go: GoNames::new(sections), dwarf, functions })
     }
 
     /// The frames at an address of the module, the one inlined deepest first; empty if unknown.
     pub(super) fn frames(&self, address: u64) -> Vec<Frame> {
+        // Go's own tables are there in stripped programs, too, and name what DWARF names.
+        let go = self.go.as_ref().map(|go| go.frames(address)).unwrap_or_default();
+        if !go.is_empty() {
+            return go;
+        }
         let mut frames = self.dwarf_frames(address);
         // Line tables alone name functions without their paths.
         let is_bare = |name: &String| !name.contains("::");

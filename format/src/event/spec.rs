@@ -246,6 +246,9 @@ events! {
     74 Clock "clock" Meta [Value Number "ticks", Extra Number "realtime"] "The raw clock and the wall clock (ns since 1970) at this moment.";
     75 CleanEnd "clean-end" Meta [] "The recorder was shut down in good order.";
 
+    // What Go's runtime needs.
+    76 AcquireAll "acquire-all" Generic [Object Address "object", Sequence Sequence "seq"] "Takes all that was done by anybody so far, as a finalizer does: it runs after the last use of what it finalizes.";
+
     126 Unknown "unknown" Meta [Value Number "tag"] "Never written: a kind that this version has no name for, skipped by its shape.";
 }
 

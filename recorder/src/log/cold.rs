@@ -9,12 +9,12 @@ use mmtrace_format::live::{Slot, SlotLabel};
 use mmtrace_format::{Access, AccessKind, Address, Event, StackId, StreamId, ThreadId};
 
 use super::context::{ContextCache, Known};
-use super::cursor::Cursor;
 use super::filter::Filter;
 use super::{CallPlace, EVENT_SIZE, ThreadLog};
+use crate::cursor::Cursor;
+use crate::hash::WordHash;
 use crate::primitive::AtomicU64;
 use crate::session::Recording;
-use crate::stack::intern::WordHash;
 use crate::stack::{StackRange, Walk, Walker};
 
 /// Stacks that a thread remembers beyond its [`ContextCache`].

@@ -213,7 +213,7 @@ fn process_info(plan: &Plan, clock: Clock) -> ProcessInfo {
     let start_realtime_ns = clock::realtime_ns();
     let pid = std::process::id();
     ProcessInfo {
-        run_id: run_id(start_realtime_ns, pid),
+        run_id: clock::run_id(start_realtime_ns, pid),
         program,
         args: args.collect(),
         pid,
@@ -231,17 +231,6 @@ fn process_info(plan: &Plan, clock: Clock) -> ProcessInfo {
             (SETTING_SOURCE.to_owned(), concat!(env!("CARGO_MANIFEST_DIR"), "/src/").to_owned()),
         ],
     }
-}
-
-/// Sixteen bytes that no other run has: the time, the process, and an address that is random.
-fn run_id(time_ns: u64, pid: u32) -> [u8; 16] {
-    let local = 0_u8;
-    let address = std::ptr::from_ref(&local).addr() as u64;
-    let mixed = (address ^ u64::from(pid) << 32).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let mut id = [0; 16];
-    id[..8].copy_from_slice(&time_ns.to_le_bytes());
-    id[8..].copy_from_slice(&mixed.to_le_bytes());
-    id
 }
 
 impl std::fmt::Debug for Recording {

@@ -1,13 +1,13 @@
 //! Stacks get their numbers here, once for the whole process.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::panic::Location;
 
 use mmtrace_format::table::{CallSite, Module, SourceLocation, StackNode, TableEntry, Tables};
 use mmtrace_format::{CallSiteId, ModuleId, StackId, StringId};
 
 use super::Frame;
+use crate::hash::WordHash;
 use crate::module::LoadedModule;
 
 /// The tables of the log that is being written.
@@ -122,36 +122,6 @@ impl Interner {
         entry.into_iter().for_each(publish);
         self.sites.insert(key, id);
         Some(id)
-    }
-}
-
-/// A hash of addresses: nobody chooses them to collide, so it need only be quick.
-pub(crate) type WordHash = BuildHasherDefault<WordHasher>;
-
-/// See [`WordHash`].
-#[derive(Default)]
-pub(crate) struct WordHasher(u64);
-
-impl Hasher for WordHasher {
-    fn finish(&self) -> u64 {
-        // The high bits have seen every input bit; tables look at the low ones, too.
-        self.0 ^ (self.0 >> 32)
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.write_u64(u64::from_le_bytes(word));
-        }
-    }
-
-    fn write_u64(&mut self, word: u64) {
-        self.0 = (self.0.rotate_left(23) ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
-
-    fn write_usize(&mut self, word: usize) {
-        self.write_u64(word as u64);
     }
 }
 

@@ -1,0 +1,411 @@
+//! What is changed in Go's own sources: one table.
+//!
+//! Everything is put into lines that are there, so that line numbers stay; what is new as a whole is
+//! appended to a file. An anchor must be found exactly as often as the row says, inside the function
+//! (or type) that it names, or the row's whole feature is left out.
+
+/// A part of the recording that needs patches of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Feature {
+    /// Where Go's structures have what. All others need it.
+    Layout,
+    Allocations,
+    Channels,
+    Select,
+    Waiting,
+    Collector,
+    Stacks,
+    Locks,
+    WaitGroups,
+    Pools,
+    Timers,
+    WeakEdges,
+    Tests,
+}
+
+impl Feature {
+    pub(super) const ALL: [Self; 13] = [
+        Self::Layout,
+        Self::Allocations,
+        Self::Channels,
+        Self::Select,
+        Self::Waiting,
+        Self::Collector,
+        Self::Stacks,
+        Self::Locks,
+        Self::WaitGroups,
+        Self::Pools,
+        Self::Timers,
+        Self::WeakEdges,
+        Self::Tests,
+    ];
+
+    /// What the user is told if it cannot be had.
+    pub(super) const fn loss(self) -> &'static str {
+        match self {
+            Self::Layout => {
+                "Go's runtime could not be patched: synchronisation is recorded as plain acquires \
+                 and releases, and waiting, allocations and collections are not recorded."
+            }
+            Self::Allocations => "Allocations are not recorded: there is no heap report.",
+            Self::Channels => "Channel operations are recorded as plain acquires and releases.",
+            Self::Select => "Which case a select chose is not recorded.",
+            Self::Waiting => {
+                "Waiting is not recorded: deadlocks and blocked goroutines are not found."
+            }
+            Self::Collector => {
+                "Collections are not recorded: races may be reported between uses of memory before \
+                 and after it was collected."
+            }
+            Self::Stacks => {
+                "Stacks that grow are not recorded: races may be reported between variables on \
+                 stacks of different goroutines."
+            }
+            Self::Locks => "Locks are recorded as plain acquires and releases.",
+            Self::WaitGroups => "Wait groups are recorded as plain acquires and releases.",
+            Self::Pools => "Pools are recorded as plain acquires and releases.",
+            Self::Timers => "Timers are recorded as plain acquires and releases.",
+            Self::WeakEdges => "Order that comes from system calls is not marked as weak.",
+            Self::Tests => "Tests are not named in the log.",
+        }
+    }
+
+    /// What it does nothing without.
+    pub(super) const fn needs(self) -> Option<Self> {
+        match self {
+            Self::Layout => None,
+            _ => Some(Self::Layout),
+        }
+    }
+}
+
+/// One change.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patch {
+    pub(super) feature: Feature,
+    /// The files that may have it, below `src` of the Go root; the first one that exists counts.
+    pub(super) files: &'static [&'static str],
+    /// The first line's beginning of the function or type that it is in.
+    pub(super) within: &'static str,
+    pub(super) find: &'static str,
+    pub(super) put: &'static str,
+    /// Which of the places is changed.
+    pub(super) places: Places,
+}
+
+/// Which occurrences of an anchor are changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Places {
+    /// There is one.
+    Only,
+    /// There are so many, and all are.
+    All(usize),
+    /// There are two, and the first is.
+    FirstOfTwo,
+    /// There is one, or the Go version has nothing of the kind.
+    OnlyIfAny,
+}
+
+const fn patch(
+    feature: Feature,
+    files: &'static [&'static str],
+    within: &'static str,
+    find: &'static str,
+    put: &'static str,
+    places: Places,
+) -> Patch {
+    Patch { feature, files, within, find, put, places }
+}
+
+const RACE: &[&str] = &["runtime/race.go"];
+const CHAN: &[&str] = &["runtime/chan.go"];
+const SELECT: &[&str] = &["runtime/select.go"];
+const PROC: &[&str] = &["runtime/proc.go"];
+const GC: &[&str] = &["runtime/mgc.go"];
+const STACK: &[&str] = &["runtime/stack.go"];
+const SEMA: &[&str] = &["runtime/sema.go"];
+const TIME: &[&str] = &["runtime/time.go"];
+const MUTEX: &[&str] = &["internal/sync/mutex.go", "sync/mutex.go"];
+const RWMUTEX: &[&str] = &["sync/rwmutex.go"];
+const GROUP: &[&str] = &["sync/waitgroup.go"];
+const POOL: &[&str] = &["sync/pool.go"];
+const SYSCALL: &[&str] = &["syscall/syscall_unix.go"];
+const TESTING: &[&str] = &["testing/testing.go"];
+
+use Feature as F;
+use Places as P;
+
+/// The table. Numbers are tags of event kinds; what `mmtraceChan` takes is
+/// `mmtrace_recorder::go_runtime::ChannelOperation`.
+#[rustfmt::skip]
+pub(super) const PATCHES: &[Patch] = &[
+    patch(F::Layout, RACE, "func raceinit(", "abi.FuncPCABI0(racecallbackthunk), 0)",
+        "abi.FuncPCABI0(racecallbackthunk), mmtraceLayout())", P::Only),
+
+    patch(F::Allocations, RACE, "func racemalloc(", "racecall(&__tsan_malloc, 0, 0, uintptr(p), sz)",
+        "racecall(&__tsan_malloc, getg().racectx, 0, uintptr(p), sz)", P::Only),
+
+    patch(F::Channels, CHAN, "type hchan struct {", "\tlock mutex\n", "\tlock mutex; mmtrace [2]uint64\n", P::Only),
+    patch(F::Channels, CHAN, "func makechan(", "lockInit(&c.lock, lockRankHchan)",
+        "lockInit(&c.lock, lockRankHchan); mmtraceChan(c, 0, nil)", P::Only),
+    patch(F::Channels, CHAN, "func chansend(", "racenotify(c, c.sendx, nil)", "mmtraceChan(c, 1, nil)", P::Only),
+    patch(F::Channels, CHAN, "func send(", "racesync(c, sg)", "mmtraceChan(c, 5, sg.g)", P::Only),
+    patch(F::Channels, CHAN, "func send(", "racenotify(c, c.recvx, nil)", "mmtraceChan(c, 1, nil)", P::Only),
+    patch(F::Channels, CHAN, "func send(", "racenotify(c, c.recvx, sg)", "mmtraceChan(c, 4, sg.g)", P::Only),
+    patch(F::Channels, CHAN, "func timerchandrain(", "c.qcount--", "c.qcount--; c.mmtrace[1]++", P::OnlyIfAny),
+    patch(F::Channels, CHAN, "func closechan(", "racerelease(c.raceaddr())",
+        "racerelease(c.raceaddr()); mmtraceChan(c, 7, nil)", P::Only),
+    patch(F::Channels, CHAN, "func closechan(", "raceacquireg(gp, c.raceaddr())",
+        "raceacquireg(gp, c.raceaddr()); mmtraceChan(c, 9, gp)", P::FirstOfTwo),
+    patch(F::Channels, CHAN, "func chanrecv(", "raceacquire(c.raceaddr())", "mmtraceChan(c, 8, nil)", P::All(2)),
+    patch(F::Channels, CHAN, "func chanrecv(", "racenotify(c, c.recvx, nil)", "mmtraceChan(c, 2, nil)", P::Only),
+    patch(F::Channels, CHAN, "func recv(", "racesync(c, sg)", "mmtraceChan(c, 6, sg.g)", P::Only),
+    patch(F::Channels, CHAN, "func recv(", "racenotify(c, c.recvx, nil)", "mmtraceChan(c, 2, nil)", P::Only),
+    patch(F::Channels, CHAN, "func recv(", "racenotify(c, c.recvx, sg)", "mmtraceChan(c, 3, sg.g)", P::Only),
+    patch(F::Channels, SELECT, "func selectgo(", "racenotify(c, c.recvx, nil)", "mmtraceChan(c, 2, nil)", P::Only),
+    patch(F::Channels, SELECT, "func selectgo(", "racenotify(c, c.sendx, nil)", "mmtraceChan(c, 1, nil)", P::Only),
+    patch(F::Channels, SELECT, "func selectgo(", "raceacquire(c.raceaddr())", "mmtraceChan(c, 8, nil)", P::Only),
+
+    patch(F::Select, SELECT, "func selectgo(", "if caseReleaseTime > 0 {",
+        "mmtraceSelect(casi, nsends+nrecvs); if caseReleaseTime > 0 {", P::Only),
+
+    patch(F::Waiting, PROC, "func gopark(", "if reason != waitReasonSleep {",
+        "mmtracePark(lock, reason); if reason != waitReasonSleep {", P::Only),
+    patch(F::Waiting, PROC, "func ready(", "status := readgstatus(gp)",
+        "mmtraceReady(gp); status := readgstatus(gp)", P::Only),
+    patch(F::Waiting, SEMA, "func semacquire1(", "goparkunlock(&root.lock, reason,",
+        "mmtraceWaitFor(unsafe.Pointer(addr)); goparkunlock(&root.lock, reason,", P::Only),
+
+    patch(F::Collector, GC, "func gcStart(", "work.heap0 = gcController.heapLive.Load()",
+        "work.heap0 = gcController.heapLive.Load(); mmtraceGC(1, work.heap0, 0)", P::Only),
+    patch(F::Collector, GC, "func gcMarkTermination(", "work.heap2 = work.bytesMarked",
+        "work.heap2 = work.bytesMarked; mmtraceGC(2, 0, 0)", P::Only),
+    patch(F::Collector, GC, "func gcMarkTermination(", "systemstack(gcControllerCommit)",
+        "systemstack(gcControllerCommit); mmtraceGC(3, work.bytesMarked, gcController.heapGoal())", P::Only),
+
+    patch(F::Stacks, STACK, "func stackfree(", "v := unsafe.Pointer(stk.lo)",
+        "v := unsafe.Pointer(stk.lo); mmtraceStackFree(stk)", P::Only),
+
+    patch(F::Locks, MUTEX, "func (m *Mutex) Lock() {", "race.Acquire(unsafe.Pointer(m))",
+        "race.Mmtrace(14, 0, unsafe.Pointer(m))", P::Only),
+    patch(F::Locks, MUTEX, "func (m *Mutex) lockSlow() {", "race.Acquire(unsafe.Pointer(m))",
+        "race.Mmtrace(14, 0, unsafe.Pointer(m))", P::Only),
+    patch(F::Locks, MUTEX, "func (m *Mutex) TryLock() bool {", "race.Acquire(unsafe.Pointer(m))",
+        "race.Mmtrace(14|1<<8, 0, unsafe.Pointer(m))", P::Only),
+    patch(F::Locks, MUTEX, "func (m *Mutex) Unlock() {", "race.Release(unsafe.Pointer(m))",
+        "race.Mmtrace(15, 0, unsafe.Pointer(m))", P::Only),
+    patch(F::Locks, RWMUTEX, "func (rw *RWMutex) RLock() {", "race.Acquire(unsafe.Pointer(&rw.readerSem))",
+        "race.Mmtrace(17, 0, unsafe.Pointer(rw))", P::Only),
+    patch(F::Locks, RWMUTEX, "func (rw *RWMutex) TryRLock() bool {", "race.Acquire(unsafe.Pointer(&rw.readerSem))",
+        "race.Mmtrace(17|1<<8, 0, unsafe.Pointer(rw))", P::Only),
+    patch(F::Locks, RWMUTEX, "func (rw *RWMutex) RUnlock() {", "race.ReleaseMerge(unsafe.Pointer(&rw.writerSem))",
+        "race.Mmtrace(18, 0, unsafe.Pointer(rw))", P::Only),
+    patch(F::Locks, RWMUTEX, "func (rw *RWMutex) Lock() {", "race.Acquire(unsafe.Pointer(&rw.readerSem))",
+        "race.Mmtrace(19, 0, unsafe.Pointer(rw))", P::Only),
+    patch(F::Locks, RWMUTEX, "func (rw *RWMutex) Lock() {", "race.Acquire(unsafe.Pointer(&rw.writerSem))",
+        "", P::Only),
+    patch(F::Locks, RWMUTEX, "func (rw *RWMutex) TryLock() bool {", "race.Acquire(unsafe.Pointer(&rw.readerSem))",
+        "race.Mmtrace(19|1<<8, 0, unsafe.Pointer(rw))", P::Only),
+    patch(F::Locks, RWMUTEX, "func (rw *RWMutex) TryLock() bool {", "race.Acquire(unsafe.Pointer(&rw.writerSem))",
+        "", P::Only),
+    patch(F::Locks, RWMUTEX, "func (rw *RWMutex) Unlock() {", "race.Release(unsafe.Pointer(&rw.readerSem))",
+        "race.Mmtrace(20, 0, unsafe.Pointer(rw))", P::Only),
+
+    patch(F::WaitGroups, GROUP, "func (wg *WaitGroup) Add(", "race.ReleaseMerge(unsafe.Pointer(wg))", "", P::Only),
+    patch(F::WaitGroups, GROUP, "func (wg *WaitGroup) Add(", "race.Disable()",
+        "race.Mmtrace(24, uintptr(delta), unsafe.Pointer(wg)); race.Disable()", P::Only),
+    patch(F::WaitGroups, GROUP, "func (wg *WaitGroup) Wait() {", "race.Acquire(unsafe.Pointer(wg))",
+        "race.Mmtrace(26, 0, unsafe.Pointer(wg))", P::All(2)),
+
+    patch(F::Pools, POOL, "func (p *Pool) Put(", "race.ReleaseMerge(poolRaceAddr(x))",
+        "race.Mmtrace(45, uintptr((*[2]unsafe.Pointer)(unsafe.Pointer(&x))[1]), poolRaceAddr(x))", P::Only),
+    patch(F::Pools, POOL, "func (p *Pool) Get(", "race.Acquire(poolRaceAddr(x))",
+        "race.Mmtrace(46, uintptr((*[2]unsafe.Pointer)(unsafe.Pointer(&x))[1]), poolRaceAddr(x))", P::Only),
+
+    patch(F::Timers, TIME, "func newTimer(", "racerelease(unsafe.Pointer(&t.timer))",
+        "mmtraceOperation(getg().racectx, 49, 0, unsafe.Pointer(&t.timer))", P::OnlyIfAny),
+    patch(F::Timers, TIME, "func resetTimer(", "racerelease(unsafe.Pointer(&t.timer))",
+        "mmtraceOperation(getg().racectx, 49, 0, unsafe.Pointer(&t.timer))", P::OnlyIfAny),
+    patch(F::Timers, TIME, "func (t *timer) unlockAndRun(", "raceacquirectx(tsLocal.raceCtx, unsafe.Pointer(t))",
+        "mmtraceOperation(tsLocal.raceCtx, 50, 0, unsafe.Pointer(t))", P::OnlyIfAny),
+
+    patch(F::WeakEdges, SYSCALL, "func Read(", "race.Acquire(unsafe.Pointer(&ioSync))",
+        "race.Mmtrace(10|1<<8, 0, unsafe.Pointer(&ioSync))", P::Only),
+    patch(F::WeakEdges, SYSCALL, "func Write(", "race.ReleaseMerge(unsafe.Pointer(&ioSync))",
+        "race.Mmtrace(12|1<<8, 0, unsafe.Pointer(&ioSync))", P::Only),
+    patch(F::WeakEdges, SYSCALL, "func Pread(", "race.Acquire(unsafe.Pointer(&ioSync))",
+        "race.Mmtrace(10|1<<8, 0, unsafe.Pointer(&ioSync))", P::OnlyIfAny),
+    patch(F::WeakEdges, SYSCALL, "func Pwrite(", "race.ReleaseMerge(unsafe.Pointer(&ioSync))",
+        "race.Mmtrace(12|1<<8, 0, unsafe.Pointer(&ioSync))", P::OnlyIfAny),
+    patch(F::WeakEdges, SYSCALL, "func Sendfile(", "race.ReleaseMerge(unsafe.Pointer(&ioSync))",
+        "race.Mmtrace(12|1<<8, 0, unsafe.Pointer(&ioSync))", P::OnlyIfAny),
+
+    patch(F::Tests, TESTING, "func tRunner(", "\tt.runner = callerName(0)\n",
+        "\tt.runner = callerName(0); race.MmtraceTest(7, t.name)\n", P::Only),
+    patch(F::Tests, TESTING, "func tRunner(", "\t\tt.report() // Report after all subtests have finished.\n",
+        "\t\tt.report(); race.MmtraceTest(t.mmtraceOutcome(), t.name) // Report after all subtests have finished.\n", P::Only),
+];
+
+/// What is appended to `runtime/race.go`; `{offsets}` becomes the table of offsets.
+pub(super) const RUNTIME: &str = r#"
+// What follows was appended by mmtrace.
+
+//go:linkname __mmtrace_go_park __mmtrace_go_park
+var __mmtrace_go_park byte
+
+//go:linkname __mmtrace_go_wait_for __mmtrace_go_wait_for
+var __mmtrace_go_wait_for byte
+
+//go:linkname __mmtrace_go_ready __mmtrace_go_ready
+var __mmtrace_go_ready byte
+
+//go:linkname __mmtrace_go_stack_free __mmtrace_go_stack_free
+var __mmtrace_go_stack_free byte
+
+//go:linkname __mmtrace_go_collection __mmtrace_go_collection
+var __mmtrace_go_collection byte
+
+//go:linkname __mmtrace_go_channel __mmtrace_go_channel
+var __mmtrace_go_channel byte
+
+//go:linkname __mmtrace_go_select __mmtrace_go_select
+var __mmtrace_go_select byte
+
+//go:linkname __mmtrace_go_operation __mmtrace_go_operation
+var __mmtrace_go_operation byte
+
+//go:linkname __mmtrace_go_test __mmtrace_go_test
+var __mmtrace_go_test byte
+
+//go:cgo_import_static __mmtrace_go_park
+//go:cgo_import_static __mmtrace_go_wait_for
+//go:cgo_import_static __mmtrace_go_ready
+//go:cgo_import_static __mmtrace_go_stack_free
+//go:cgo_import_static __mmtrace_go_collection
+//go:cgo_import_static __mmtrace_go_channel
+//go:cgo_import_static __mmtrace_go_select
+//go:cgo_import_static __mmtrace_go_operation
+//go:cgo_import_static __mmtrace_go_test
+
+var mmtraceTable [{count}]uintptr
+
+//go:nosplit
+func mmtraceLayout() uintptr {
+{offsets}
+	return uintptr(unsafe.Pointer(&mmtraceTable))
+}
+
+//go:nosplit
+func mmtracePark(lock unsafe.Pointer, reason waitReason) {
+	racecall(&__mmtrace_go_park, getg().racectx, uintptr(lock), uintptr(reason), 0)
+}
+
+//go:nosplit
+func mmtraceWaitFor(object unsafe.Pointer) {
+	racecall(&__mmtrace_go_wait_for, getg().racectx, uintptr(object), 0, 0)
+}
+
+//go:nosplit
+func mmtraceReady(gp *g) {
+	mp := getg().m
+	if mp.p == 0 {
+		return
+	}
+	ctx := getg().racectx
+	if mp.curg != nil {
+		ctx = mp.curg.racectx
+	}
+	racecall(&__mmtrace_go_ready, ctx, gp.racectx, 0, 0)
+}
+
+//go:nosplit
+func mmtraceStackFree(stk stack) {
+	if getg().m.p != 0 {
+		racecall(&__mmtrace_go_stack_free, stk.lo, stk.hi, 0, 0)
+	}
+}
+
+//go:nosplit
+func mmtraceGC(phase, live, goal uint64) {
+	racecall(&__mmtrace_go_collection, uintptr(phase), uintptr(live), uintptr(goal), 0)
+}
+
+//go:nosplit
+func mmtraceChan(c *hchan, operation uintptr, peer *g) {
+	var ctx uintptr
+	if peer != nil {
+		ctx = peer.racectx
+	}
+	racecall(&__mmtrace_go_channel, getg().racectx, uintptr(unsafe.Pointer(c)), operation, ctx)
+}
+
+//go:nosplit
+func mmtraceSelect(chosen, cases int) {
+	racecall(&__mmtrace_go_select, getg().racectx, uintptr(chosen), uintptr(cases), 0)
+}
+
+//go:nosplit
+func mmtraceOperation(racectx, kind, value uintptr, object unsafe.Pointer) {
+	if getg().raceignore != 0 || !isvalidaddr(object) {
+		return
+	}
+	racecall(&__mmtrace_go_operation, racectx, uintptr(object), kind, value)
+}
+
+//go:linkname race_Mmtrace internal/race.Mmtrace
+//go:nosplit
+func race_Mmtrace(kind, value uintptr, object unsafe.Pointer) {
+	mmtraceOperation(getg().racectx, kind, value, object)
+}
+
+//go:linkname race_MmtraceTest internal/race.MmtraceTest
+//go:nosplit
+func race_MmtraceTest(kind uintptr, name string) {
+	racecall(&__mmtrace_go_test, getg().racectx, kind, uintptr(unsafe.Pointer(unsafe.StringData(name))), uintptr(len(name)))
+}
+"#;
+
+/// What each entry of the table of offsets is, by its name in `go_runtime::ENTRIES`.
+pub(super) const OFFSETS: &[(&str, &str)] = &[
+    ("Mark", "0x6d6d74720001"),
+    ("GoroutineMachine", "unsafe.Offsetof((*g)(nil).m)"),
+    ("MachineProc", "unsafe.Offsetof((*m)(nil).p)"),
+    ("MachineGoroutine", "unsafe.Offsetof((*m)(nil).curg)"),
+    ("ProcContext", "unsafe.Offsetof((*p)(nil).raceprocctx)"),
+    ("GoroutineNumber", "unsafe.Offsetof((*g)(nil).goid)"),
+    ("ChannelCounts", "unsafe.Offsetof((*hchan)(nil).lock) + unsafe.Sizeof((*hchan)(nil).lock)"),
+    ("ChannelCapacity", "unsafe.Offsetof((*hchan)(nil).dataqsiz)"),
+    ("ChannelLock", "unsafe.Offsetof((*hchan)(nil).lock)"),
+    ("WaitReasons", "uintptr(unsafe.Pointer(&waitReasonStrings))"),
+    ("WaitReasonCount", "uintptr(len(waitReasonStrings))"),
+    ("Version", "uintptr(unsafe.Pointer(&buildVersion))"),
+    ("FunctionData", "firstmoduledata.gofunc"),
+    ("GoroutineContext", "unsafe.Offsetof((*g)(nil).racectx)"),
+    ("CgoSync", "uintptr(unsafe.Pointer(&racecgosync))"),
+];
+
+/// What is appended to `internal/race/race.go`.
+pub(super) const INTERNAL_RACE: &str = "
+// What follows was appended by mmtrace.
+
+//go:linkname Mmtrace
+func Mmtrace(kind, value uintptr, object unsafe.Pointer)
+
+//go:linkname MmtraceTest
+func MmtraceTest(kind uintptr, name string)
+";
+
+/// What is appended to `testing/testing.go`.
+pub(super) const TESTING_OUTCOME: &str = "
+// What follows was appended by mmtrace.
+
+func (t *T) mmtraceOutcome() uintptr {
+	switch {
+	case t.Failed():
+		return 8 | 1<<8
+	case t.Skipped():
+		return 8 | 2<<8
+	}
+	return 8
+}
+";

@@ -1,0 +1,80 @@
+//! A goroutine as the race hooks know it: what Go keeps in `g.racectx`.
+
+use mmtrace_format::{StackId, ThreadId};
+
+use super::walk::StackBounds;
+
+/// A function that was entered and has not returned.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Activation {
+    /// The stack of whoever called it.
+    pub(super) callers: StackId,
+    /// How deep in the goroutine's stack it is: bytes from the stack's upper end, which stay the
+    /// same when Go moves the stack.
+    pub(super) depth: u32,
+}
+
+/// What is to be known of a goroutine between two hooks.
+///
+/// Go runs a goroutine on one thread at a time, and the hooks of one that is parked are called by
+/// whoever keeps it from going on (the holder of a channel's lock), so nobody else ever looks.
+#[derive(Debug)]
+pub struct Goroutine {
+    /// The stack of the function that runs now, without the place in it.
+    pub(super) callers: StackId,
+    /// How often `ignore_sync_begin` was called and not ended.
+    pub(super) ignoring: u32,
+    pub(super) thread: ThreadId,
+    pub(super) parent: ThreadId,
+    /// How many fragments it has begun.
+    pub(super) fragments: u64,
+    /// The functions that are active, outermost first.
+    pub(super) activations: Vec<Activation>,
+    /// Where it parked last: what others do for it while it is parked, happens there.
+    pub(super) parked_at: StackId,
+    /// The code of why it parked, plus one; 0 if it was not parked since it ran last.
+    pub(super) parked: u8,
+    /// Whether its first event is in the log.
+    pub(super) is_started: bool,
+    /// What it is going to wait for, if whoever parks it does not know.
+    pub(super) waits_for: u64,
+    /// The stack that it was last seen on.
+    pub(super) bounds: StackBounds,
+}
+
+impl Goroutine {
+    pub(super) fn new(thread: ThreadId, parent: ThreadId) -> Self {
+        Self {
+            callers: StackId::UNKNOWN,
+            ignoring: 0,
+            thread,
+            parent,
+            fragments: 0,
+            activations: Vec::new(),
+            parked_at: StackId::UNKNOWN,
+            parked: 0,
+            is_started: false,
+            waits_for: 0,
+            bounds: StackBounds::default(),
+        }
+    }
+
+    /// A function is entered, `depth` bytes from the stack's upper end.
+    #[inline]
+    pub(super) fn enter(&mut self, callee_callers: StackId, depth: u32) {
+        // What a panic has skipped never returned: it lies where this function lies now.
+        while self.activations.last().is_some_and(|last| last.depth >= depth) {
+            self.leave();
+        }
+        self.activations.push(Activation { callers: self.callers, depth });
+        self.callers = callee_callers;
+    }
+
+    /// The innermost function returns.
+    #[inline]
+    pub(super) fn leave(&mut self) {
+        if let Some(activation) = self.activations.pop() {
+            self.callers = activation.callers;
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The hooks that the overlay adds to call things by the program's names.
+//!
+//! # Safety
+//! As for [`super::hooks`].
+
+#![expect(unsafe_code, reason = "called by Go, with Go's pointers")]
+#![expect(clippy::missing_safety_doc, reason = "the same for all: see the module")]
+
+use mmtrace_format::event::DETAIL_MAX;
+use mmtrace_format::{Event, EventKind};
+
+use super::goroutine::Goroutine;
+use super::hooks::{recording, running, sync_event};
+use super::layout::{self, Entry};
+
+/// Something that is done at a channel, by the goroutine that runs (*this*) and maybe by one that is
+/// parked there (the *peer*). The channel's lock is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum ChannelOperation {
+    /// It is made.
+    Make = 0,
+    /// This sends.
+    Send = 1,
+    /// This receives.
+    Receive = 2,
+    /// The peer sends: there is room for its value now.
+    PeerSends = 3,
+    /// The peer receives.
+    PeerReceives = 4,
+    /// Without a buffer: this sends to the peer.
+    SendToPeer = 5,
+    /// Without a buffer: this receives from the peer.
+    ReceiveFromPeer = 6,
+    /// This closes it.
+    Close = 7,
+    /// This receives the nothing of a closed channel.
+    ReceiveClosed = 8,
+    /// The peer does.
+    PeerReceivesClosed = 9,
+}
+
+impl ChannelOperation {
+    const ALL: [Self; 10] = [
+        Self::Make,
+        Self::Send,
+        Self::Receive,
+        Self::PeerSends,
+        Self::PeerReceives,
+        Self::SendToPeer,
+        Self::ReceiveFromPeer,
+        Self::Close,
+        Self::ReceiveClosed,
+        Self::PeerReceivesClosed,
+    ];
+}
+
+/// How many values were sent and received so far: kept in the channel itself.
+struct Counts(*mut [u64; 2]);
+
+impl Counts {
+    const SENT: usize = 0;
+    const RECEIVED: usize = 1;
+
+    unsafe fn next(&self, which: usize) -> u64 {
+        // SAFETY: the overlay added the two words to the channel, whose lock is held.
+        let counts = unsafe { &mut *self.0 };
+        let k = counts[which];
+        counts[which] += 1;
+        k
+    }
+}
+
+/// Something is done at a channel.
+pub unsafe extern "C" fn channel(
+    context: *mut Goroutine,
+    object: u64,
+    operation: u64,
+    peer: *mut Goroutine,
+    g: usize,
+    frame: u64,
+) {
+    use ChannelOperation as Op;
+
+    let Some(&operation) = ChannelOperation::ALL.get(operation as usize) else { return };
+    let counts = object as usize + layout::entry(Entry::ChannelCounts);
+    let counts = Counts(std::ptr::with_exposed_provenance_mut(counts));
+    let note = |who, kind, value| {
+        // SAFETY: see the module; the peer is parked, and whoever holds the lock keeps it so.
+        unsafe { sync_event(who, Event { object, value, ..Event::new(kind) }, g, frame) };
+    };
+    // SAFETY: the channel's lock is held: see `ChannelOperation`.
+    let next = |which| unsafe { counts.next(which) };
+    match operation {
+        Op::Make => {
+            // SAFETY: a channel that nobody else knows yet.
+            let capacity =
+                unsafe { layout::word(object as usize, layout::entry(Entry::ChannelCapacity)) };
+            note(context, EventKind::ChanMake, capacity as u64);
+        }
+        Op::Send => note(context, EventKind::ChanSend, next(Counts::SENT)),
+        Op::Receive => note(context, EventKind::ChanRecv, next(Counts::RECEIVED)),
+        Op::PeerSends => note(peer, EventKind::ChanSend, next(Counts::SENT)),
+        Op::PeerReceives => note(peer, EventKind::ChanRecv, next(Counts::RECEIVED)),
+        Op::SendToPeer | Op::ReceiveFromPeer => {
+            let (sender, receiver) =
+                if operation == Op::SendToPeer { (context, peer) } else { (peer, context) };
+            let k = next(Counts::SENT);
+            next(Counts::RECEIVED);
+            note(sender, EventKind::ChanSend, k);
+            note(receiver, EventKind::ChanRecv, k);
+            note(sender, EventKind::ChanSendDone, k);
+        }
+        Op::Close => note(context, EventKind::ChanClose, 0),
+        Op::ReceiveClosed => note(context, EventKind::ChanRecvClosed, 0),
+        Op::PeerReceivesClosed => note(peer, EventKind::ChanRecvClosed, 0),
+    }
+}
+
+/// A select chose a case, or the default (-1).
+pub unsafe extern "C" fn select(
+    context: *mut Goroutine,
+    chosen: u64,
+    cases: u64,
+    _unused: u64,
+    g: usize,
+    frame: u64,
+) {
+    // 24 bits: all ones for the default.
+    let detail = chosen as u32 & DETAIL_MAX;
+    let event = Event { detail, value: cases, ..Event::new(EventKind::Select) };
+    // SAFETY: see the module.
+    unsafe { sync_event(context, event, g, frame) };
+}
+
+/// Something is done with an object of package `sync`, or at a weak edge: `kind` is the event's tag,
+/// with its detail from bit 8 on.
+pub unsafe extern "C" fn operation(
+    context: *mut Goroutine,
+    object: u64,
+    kind: u64,
+    value: u64,
+    g: usize,
+    frame: u64,
+) {
+    // The low eight bits.
+    let Some(known) = EventKind::from_tag(kind as u8) else { return };
+    if !known.spec().is_sequenced() {
+        return;
+    }
+    let detail = (kind >> 8) as u32 & DETAIL_MAX;
+    let event = Event { detail, object, value, ..Event::new(known) };
+    // SAFETY: see the module.
+    unsafe { sync_event(context, event, g, frame) };
+}
+
+/// A test begins or ends: `kind` is the event's tag, with the outcome from bit 8 on.
+pub unsafe extern "C" fn test(
+    context: *mut Goroutine,
+    kind: u64,
+    name: *const u8,
+    len: usize,
+    g: usize,
+    _frame: u64,
+) {
+    let Some(recording) = recording() else { return };
+    let kind_of = EventKind::from_tag(kind as u8);
+    let Some(known @ (EventKind::TestStart | EventKind::TestEnd)) = kind_of else { return };
+    // SAFETY: a string of Go's, which its caller holds.
+    let name = unsafe { std::slice::from_raw_parts(name, len) };
+    let value = u64::from(recording.string(&String::from_utf8_lossy(name)).as_u32());
+    // SAFETY: see the module.
+    let Some(proc) = (unsafe { running(context, g) }) else { return };
+    let detail = (kind >> 8) as u32 & DETAIL_MAX;
+    proc.event(Event { detail, value, ..Event::new(known) });
+}
