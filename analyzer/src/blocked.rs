@@ -279,6 +279,12 @@ impl MergeSink for Watch<'_> {
         let waker = Waker { at, stack: event.stack };
         match event.kind {
             Kind::Block => self.threads[dense].wait = Some((at, *event)),
+            Kind::Ready => {
+                let ready = u32::try_from(event.value).ok().map(mmtrace_format::ThreadId::new);
+                if let Some(ready) = ready.and_then(|ready| self.trace.dense(ready)) {
+                    self.threads[ready].wait = None;
+                }
+            }
             Kind::End => self.threads[dense].is_over = true,
             Kind::MutexLock | Kind::WriteLock | Kind::ReadLock => {
                 self.holders.entry(event.object).or_default().push((dense, waker));

@@ -5,7 +5,9 @@
 //! ([`mmtrace_format::stripe_of`]), taken while the operation excluded all others on the object. An
 //! event is *next* when every smaller number of its stripe is done; a thread's start, when its
 //! spawn is done; a join, when its child has ended; any other event, when those before it in its
-//! thread are done.
+//! thread are done. In logs that promise it ([`Lanes::streams_are_in_time`]), a fragment begins when the
+//! one before it in its stream has run: that draws no edge, but the merged order is one in which
+//! things may have happened in time.
 //!
 //! # Algorithm
 //! A topological sort with no heap in its inner loop: a thread runs until its next event is not

@@ -33,6 +33,10 @@ pub struct MetaError {
     pub reason: String,
 }
 
+/// The setting (`1`) of logs whose streams are in the order of real time: each fragment ran to its end
+/// before the next one of its stream began.
+pub const SETTING_STREAMS_IN_TIME: &str = "streams-in-time";
+
 /// The process that was recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct ProcessInfo {

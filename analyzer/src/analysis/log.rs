@@ -2,6 +2,7 @@
 
 use mmtrace_format::chunk::{AccessColumns, Chunk, ChunkError, ChunkHeader, SyncColumns};
 use mmtrace_format::log::ReadError;
+use mmtrace_format::meta::SETTING_STREAMS_IN_TIME;
 use mmtrace_format::{Gap, Log, ModuleId};
 
 use crate::order::Lanes;
@@ -24,6 +25,10 @@ impl Lanes for Log {
 
     fn decode_accesses(&self, chunk: usize, columns: &mut AccessColumns) -> Result<(), ChunkError> {
         read(self, chunk)?.decode_accesses(columns)
+    }
+
+    fn streams_are_in_time(&self) -> bool {
+        self.info().setting(SETTING_STREAMS_IN_TIME) == Some("1")
     }
 
     fn done_with(&self, chunk: usize) {

@@ -137,6 +137,14 @@ impl Clocks {
         }
     }
 
+    /// The thread takes what everybody has done so far, in merged order.
+    pub(super) fn take_all(&mut self, dense: usize, rule: Rule) {
+        for other in (0..self.threads.len()).filter(|&other| other != dense) {
+            let publication = self.publish(other);
+            self.take(dense, rule, &publication);
+        }
+    }
+
     pub(super) fn take_accumulated(&mut self, dense: usize, rule: Rule, from: &Accumulator) {
         for &event in &from.from {
             self.draw(rule, event);

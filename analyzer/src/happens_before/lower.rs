@@ -134,6 +134,7 @@ impl<'t> HappensBefore<'t> {
                 *object(&mut objects.finalizers, pages, place) =
                     Published::One(clocks.publish(dense));
             }
+            Kind::AcquireAll => clocks.take_all(dense, Rule::Final),
             Kind::FinalizerRun => {
                 let finalizer = object(&mut objects.finalizers, pages, place);
                 clocks.take_published(dense, Rule::Final, finalizer);

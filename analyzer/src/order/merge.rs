@@ -1,5 +1,6 @@
 //! The merge: a topological sort of all events by the numbers they carry.
 
+mod streams;
 mod stripes;
 mod sync_cache;
 
@@ -8,7 +9,8 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 
 use mmtrace_format::{Event, EventKind, ThreadId, Timestamp, stripe_of};
 
-use super::{EventRef, GapCause, OrderGap, Trace};
+use super::{EventRef, FragmentSpan, GapCause, OrderGap, Trace};
+use streams::Streams;
 use stripes::Stripes;
 use sync_cache::SyncCache;
 
@@ -94,6 +96,8 @@ enum Phase {
     Ready,
     /// Waits for a number.
     WaitingNumber,
+    /// Waits for the fragment before its own in the stream.
+    WaitingStream,
     /// Waits for its spawn.
     WaitingSpawn,
     /// Waits for another thread's end.
@@ -103,7 +107,7 @@ enum Phase {
 
 impl Phase {
     fn is_waiting(self) -> bool {
-        matches!(self, Self::WaitingNumber | Self::WaitingSpawn | Self::WaitingEnd)
+        !matches!(self, Self::Ready | Self::Ended)
     }
 }
 
@@ -125,6 +129,7 @@ pub struct Merge<'t> {
     /// Who waits for this thread's end.
     joiners: HashMap<usize, Vec<usize>>,
     stripes: Stripes,
+    streams: Streams,
     lanes: SyncCache<'t>,
     ready: VecDeque<usize>,
     /// Threads whose next event lies beyond the horizon, by its time.
@@ -156,6 +161,7 @@ impl<'t> Merge<'t> {
             spawned: vec![false; count],
             joiners: HashMap::new(),
             stripes: Stripes::new(),
+            streams: Streams::new(trace.fragment_count()),
             lanes: SyncCache::new(trace),
             ready: (0..count).collect(),
             ahead: BinaryHeap::new(),
@@ -234,6 +240,14 @@ impl<'t> Merge<'t> {
         let mut cursor = self.cursors[dense];
         let mut outcome = Merged::All;
         'fragments: while let Some(span) = spans.get(cursor.fragment as usize) {
+            let is_new = (cursor.event, cursor.access) == (span.event_start, span.access_start);
+            if is_new && !self.streams.lets_begin(span) {
+                if !std::mem::take(&mut cursor.forced) {
+                    cursor.phase = self.wait_for_stream(dense, span, &cursor);
+                    break;
+                }
+                self.streams.give_up(span);
+            }
             let chunk = span.chunk as usize;
             let Some(lane) = self.lanes.take(chunk) else {
                 let lost = span.event_end - cursor.event + span.access_end - cursor.access;
@@ -241,7 +255,7 @@ impl<'t> Merge<'t> {
                 let at = EventRef { thread, index: cursor.index };
                 let cause = GapCause::LostChunk { chunk };
                 sink.gap(&OrderGap { at, time: Timestamp::from_ns(0), cause });
-                self.next_fragment(&mut cursor, spans);
+                self.next_fragment(dense, &mut cursor, spans);
                 continue;
             };
             while cursor.event < span.event_end {
@@ -280,7 +294,7 @@ impl<'t> Merge<'t> {
             }
             give_accesses(&mut cursor, dense, thread, chunk, span.access_end, sink);
             self.lanes.put_back(chunk, lane);
-            self.next_fragment(&mut cursor, spans);
+            self.next_fragment(dense, &mut cursor, spans);
         }
         if cursor.fragment as usize == spans.len() {
             sink.thread_done(dense);
@@ -291,8 +305,14 @@ impl<'t> Merge<'t> {
         outcome
     }
 
-    fn next_fragment(&mut self, cursor: &mut Cursor, spans: &[super::FragmentSpan]) {
+    fn next_fragment(&mut self, dense: usize, cursor: &mut Cursor, spans: &[FragmentSpan]) {
         self.lanes.done(spans[cursor.fragment as usize].chunk as usize);
+        let place = self.trace.first_fragment(dense) + cursor.fragment as usize;
+        if let Some(waiter) = self.streams.end(place)
+            && self.cursors[waiter].phase == Phase::WaitingStream
+        {
+            self.wake(waiter);
+        }
         cursor.fragment += 1;
         if let Some(next) = spans.get(cursor.fragment as usize) {
             (cursor.event, cursor.access) = (next.event_start, next.access_start);
@@ -337,6 +357,15 @@ impl<'t> Merge<'t> {
                 Phase::WaitingEnd
             }
         }
+    }
+
+    fn wait_for_stream(&mut self, dense: usize, span: &FragmentSpan, cursor: &Cursor) -> Phase {
+        self.streams.wait(dense, span);
+        if let Some(stuck) = &mut self.stuck {
+            let time_ns = next_time(self.trace, &self.lanes, dense, cursor);
+            stuck.push(Reverse((time_ns, dense)));
+        }
+        Phase::WaitingStream
     }
 
     /// The event goes without what it waited for.

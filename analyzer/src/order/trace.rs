@@ -1,6 +1,6 @@
 //! What the passes read: chunks' lanes, and each thread's fragments in program order.
 
-use mmtrace_format::ThreadId;
+use mmtrace_format::{StreamId, ThreadId};
 use mmtrace_format::chunk::{AccessColumns, ChunkError, ChunkHeader, SyncColumns};
 
 /// A source of chunks: a log on disk, or in memory.
@@ -28,6 +28,11 @@ pub trait Lanes: Sync {
     /// [`ChunkError`] if it is damaged; the accesses are then missing.
     fn decode_accesses(&self, chunk: usize, columns: &mut AccessColumns) -> Result<(), ChunkError>;
 
+    /// Whether each fragment ran to its end before the next one of its stream began.
+    fn streams_are_in_time(&self) -> bool {
+        false
+    }
+
     /// The chunk will not be needed soon.
     fn done_with(&self, chunk: usize) {
         let _ = chunk;
@@ -47,6 +52,14 @@ pub struct FragmentSpan {
     pub access_start: u32,
     /// One past the last access.
     pub access_end: u32,
+    /// The fragment before it in its stream, if it is known to have ended before this one began: its
+    /// place among all fragments; [`FragmentSpan::FIRST`] if there is none.
+    pub before: u32,
+}
+
+impl FragmentSpan {
+    /// The place of no fragment: the stream's first one has it before it.
+    pub const FIRST: u32 = u32::MAX;
 }
 
 /// All threads of a log, each with its fragments in program order.
@@ -115,6 +128,9 @@ impl<'a> Trace<'a> {
             }
         }
         starts.push(count_u32(keyed.len()));
+        if lanes.streams_are_in_time() {
+            chain_streams(&mut keyed);
+        }
         let fragments = keyed.into_iter().map(|(_, span)| span).collect();
         Self { lanes, threads, starts, fragments, fragments_of_chunk, totals, damaged }
     }
@@ -148,6 +164,16 @@ impl<'a> Trace<'a> {
         &self.fragments[self.starts[dense] as usize..self.starts[dense + 1] as usize]
     }
 
+    /// The place of the thread's first fragment among all fragments.
+    pub(crate) fn first_fragment(&self, dense: usize) -> usize {
+        self.starts[dense] as usize
+    }
+
+    /// How many fragments all threads have.
+    pub(crate) fn fragment_count(&self) -> usize {
+        self.fragments.len()
+    }
+
     /// How many fragments of any thread a chunk has.
     pub(crate) fn fragments_of_chunk(&self) -> &[u32] {
         &self.fragments_of_chunk
@@ -165,6 +191,22 @@ struct FragmentKey {
     count: u64,
     number: u32,
     place: u32,
+    stream: StreamId,
+}
+
+/// Tells each fragment which one comes before it in its stream.
+fn chain_streams(keyed: &mut [(FragmentKey, FragmentSpan)]) {
+    let mut by_stream: Vec<u32> = (0..count_u32(keyed.len())).collect();
+    by_stream.sort_unstable_by_key(|&index| {
+        let (key, _) = &keyed[index as usize];
+        (key.stream, key.number, key.place)
+    });
+    for pair in by_stream.windows(2) {
+        let (before, after) = (pair[0] as usize, pair[1] as usize);
+        if keyed[before].0.stream == keyed[after].0.stream {
+            keyed[after].1.before = pair[0];
+        }
+    }
 }
 
 fn push_spans(header: &ChunkHeader, chunk: u32, out: &mut Vec<(FragmentKey, FragmentSpan)>) {
@@ -175,6 +217,7 @@ fn push_spans(header: &ChunkHeader, chunk: u32, out: &mut Vec<(FragmentKey, Frag
             count: fragment.count,
             number: header.number,
             place,
+            stream: header.stream,
         };
         let span = FragmentSpan {
             chunk,
@@ -182,6 +225,7 @@ fn push_spans(header: &ChunkHeader, chunk: u32, out: &mut Vec<(FragmentKey, Frag
             event_end: next.map_or(header.sync_count, |next| next.first_event),
             access_start: fragment.first_access,
             access_end: next.map_or(header.access_count, |next| next.first_access),
+            before: FragmentSpan::FIRST,
         };
         out.push((key, span));
     }

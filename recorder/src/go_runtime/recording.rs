@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use mmtrace_format::handshake::{self, Handshake};
 use mmtrace_format::layout::LossReason;
 use mmtrace_format::live::{CreateError, LiveLog, LiveOptions, Slot, SlotLabel};
+use mmtrace_format::meta::SETTING_STREAMS_IN_TIME;
 use mmtrace_format::table::TableEntry;
 use mmtrace_format::{ProcessInfo, StackId, StreamId, StringId, ThreadId, Timestamp};
 
@@ -191,6 +192,7 @@ fn process_info(program: PathBuf, clock: Clock, is_full: bool) -> ProcessInfo {
     let pid = std::process::id();
     let mut settings = vec![
         ("full".to_owned(), u8::from(is_full).to_string()),
+        (SETTING_STREAMS_IN_TIME.to_owned(), "1".to_owned()),
         ("patched".to_owned(), u8::from(layout::is_known()).to_string()),
     ];
     for name in ["GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GODEBUG"] {
