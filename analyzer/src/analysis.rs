@@ -23,6 +23,7 @@ use crate::report::{
     BlockedSummary, BlockedThread, HeapSummary, LogFacts, RaceSummary, Report, ReportedGap, SCHEMA,
     Summary, Verdict,
 };
+use crate::symbol::trim::is_go_runtime;
 use crate::symbol::{Section, Symbols};
 
 /// What an analysis reads besides the events themselves.
@@ -113,8 +114,10 @@ fn report_of(
     let mut findings = Writer { pairs, context: &context, symbols, stacks }.findings(&bugs);
     let waiting = watch.finish();
     let mut names = blocked::Names { context: &context, symbols };
-    let blocked = names.threads(&waiting);
+    let mut blocked = names.threads(&waiting);
     findings.extend(names.findings(&waiting, &blocked));
+    // The collector's goroutines and their like always wait, for nothing that the program does.
+    blocked.retain(|thread| !is_go_runtime(&thread.stack));
     let history = context.into_heap().map(LiveHeap::finish);
     findings.extend(history.iter().flat_map(|history| heap::findings(history, symbols)));
     // Stable: within a severity, the order in which they were found.

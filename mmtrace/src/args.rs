@@ -27,6 +27,7 @@ says afterwards, from the log alone: which accesses race and why nothing orders 
 the heap grows.
 
 Start here:
+  mmtrace go test ./...                    in place of `go test -race ./...`
   mmtrace demo                             a recorded bug, found and explained, in a second
   mmtrace record -o run.log -- ./prog ARGS record a program that was built with mmtrace-recorder
   mmtrace analyze run.log                  what is wrong in it
@@ -69,6 +70,7 @@ pub(crate) enum Color {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Demo(Demo),
+    Go(Go),
     Record(Record),
     Analyze(Analyze),
     Explain(Explain),
@@ -118,15 +120,75 @@ pub(crate) struct Record {
     #[arg(short, long, value_name = "LOG|DIR", default_value = "run.log")]
     #[arg(value_hint = ValueHint::AnyPath)]
     pub(crate) output: PathBuf,
+    /// How long the log may get.
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    /// The program and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
+    pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+/// How long a log may get.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Limits {
     /// The log's largest size, like 512M or 2G. What did not fit is counted, and reported as lost.
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_log: Option<Bytes>,
     /// Which end of the run to keep when the log is full [default: newest].
     #[arg(long, value_enum, value_name = "END", requires = "max_log")]
     pub(crate) keep: Option<Keep>,
-    /// The program and its arguments.
+}
+
+/// Builds, runs or tests a Go program with the recorder in it, and says what is wrong.
+///
+/// Takes what `go` takes, and does what `go` does: in place of `go test -race ./...` type
+/// `mmtrace go test ./...`. Sources, go.mod and the Go distribution are not touched. Output and exit
+/// code are Go's own; then come the findings, on standard error, and exit code 66 if Go's was 0.
+///
+/// Tests write a log for each process into a folder, a program that is run writes one log, and a
+/// program that is built writes one whenever it runs: where `MMTRACE_LOG` says, or `run-PID.log` in its
+/// working folder; `MMTRACE_LOG=off` records nothing. Needs Go 1.22 or later and a C compiler, on
+/// linux/amd64. Options of mmtrace come before the word `build`, `run` or `test`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "\
+Examples:
+  mmtrace go test ./...
+  mmtrace go -o logs/ --report report.json --format json test -run TestServer -v ./server
+  mmtrace go run ./cmd/server -port 8080
+  mmtrace go build -o server.rec ./cmd/server && MMTRACE_LOG=run.log ./server.rec",
+    override_usage = "mmtrace go [OPTIONS] build|run|test [GO ARGS]..."
+)]
+pub(crate) struct Go {
+    /// Where logs go: a folder for tests [default: mmtrace-logs], a file or folder for a program
+    /// [default: run.log].
+    #[arg(short, long, value_name = "LOG|DIR", value_hint = ValueHint::AnyPath)]
+    pub(crate) output: Option<PathBuf>,
+    /// Leaves it at the logs: no verdict, and the exit code is Go's.
+    #[arg(long)]
+    pub(crate) record_only: bool,
+    /// Records repeated accesses as well, which change no verdict: for timelines.
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// How long each log may get.
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    /// Where the report goes instead of standard error. It has the clean logs, too.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) report: Option<PathBuf>,
+    /// Text for people, or JSON for programs (its schema is docs/REPORT.md).
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+    /// The exit code for findings, in place of 66; 0 lets a script go on.
+    #[arg(long, value_name = "N", default_value_t = crate::exit::FINDINGS)]
+    pub(crate) exit_code: u8,
+    /// What the analysis may use.
+    #[command(flatten)]
+    pub(crate) resources: Resources,
+    /// What go is to do, and its arguments.
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    #[arg(value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
+    #[arg(value_name = "GO ARGS", value_hint = ValueHint::CommandWithArguments)]
     pub(crate) command: Vec<std::ffi::OsString>,
 }
 

@@ -5,6 +5,7 @@ mod completions;
 mod demo;
 mod dump;
 mod explain;
+mod go;
 mod import;
 mod info;
 mod man;
@@ -23,6 +24,7 @@ pub(crate) fn run(cli: Cli) -> Result<Outcome, Failure> {
     let shared = cli.shared;
     match cli.command {
         Command::Demo(args) => demo::run(&args, shared),
+        Command::Go(args) => go::run(&args, shared),
         Command::Record(args) => record::run(&args, shared),
         Command::Analyze(args) => analyze::run(&args, shared),
         Command::Explain(args) => explain::run(&args, shared),
