@@ -25,8 +25,7 @@ impl Sidecar {
         let file = File::open(path)?;
         let len = file.metadata()?.len();
         // An empty file cannot be mapped.
-        let bytes =
-            if len == 0 { LogBytes::Owned(Vec::new()) } else { LogBytes::map(&file, len)? };
+        let bytes = if len == 0 { LogBytes::Owned(Vec::new()) } else { LogBytes::map(&file, len)? };
         Ok(Self { bytes })
     }
 

@@ -55,6 +55,15 @@ pub struct ActionSpec {
     pub help: &'static str,
 }
 
+macro_rules! argument {
+    () => {
+        None
+    };
+    ($argument:literal) => {
+        Some($argument)
+    };
+}
+
 macro_rules! actions {
     ($($action:ident $name:literal $keys:literal $topic:ident [$($argument:literal)?] $help:literal;)*) => {
         /// Something that a person can do.
@@ -69,7 +78,7 @@ macro_rules! actions {
             name: $name,
             keys: $keys,
             topic: Topic::$topic,
-            argument: None$(.or(Some($argument)))?,
+            argument: argument!($($argument)?),
             help: $help,
         }),*];
     };

@@ -193,6 +193,23 @@ impl Index {
         LaneFragment { first_index, first_ns, chunk: (packed >> 32) as u32, place }
     }
 
+    /// The place in program order of the first record of a fragment, which is found by its chunk:
+    /// a lane's fragments are few in most chunks, and its chunks come in order but for damaged logs.
+    pub fn first_index_of(&self, lane: &Lane, chunk: u32, place: u32) -> Option<u64> {
+        let count = self.fragment_count(lane);
+        let key = |number: usize| {
+            let it = self.fragment(lane, number);
+            (it.chunk, it.place)
+        };
+        let guess = partition(count, |number| key(number) < (chunk, place));
+        let number = if guess < count && key(guess) == (chunk, place) {
+            guess
+        } else {
+            (0..count).find(|&number| key(number) == (chunk, place))?
+        };
+        Some(self.fragment(lane, number).first_index)
+    }
+
     /// How many spans a lane has.
     pub fn span_count(&self, lane: &Lane) -> usize {
         lane.span_count as usize

@@ -17,8 +17,21 @@ pub enum Key {
 
 /// The keys with names.
 const NAMED: [&str; 15] = [
-    "left", "right", "up", "down", "home", "end", "pageup", "pagedown", "enter", "esc", "tab",
-    "backtab", "backspace", "delete", "f1",
+    "left",
+    "right",
+    "up",
+    "down",
+    "home",
+    "end",
+    "pageup",
+    "pagedown",
+    "enter",
+    "esc",
+    "tab",
+    "backtab",
+    "backspace",
+    "delete",
+    "f1",
 ];
 
 /// A key with what is held down with it.

@@ -148,9 +148,7 @@ fn first_pass(
         let batch = start..count.min(start + CHUNKS_AT_ONCE);
         let end = batch.end;
         let scans: Vec<ChunkScan> = match detail {
-            Detail::Presence => {
-                batch.map(|chunk| presence(&log.chunks()[chunk], bins)).collect()
-            }
+            Detail::Presence => batch.map(|chunk| presence(&log.chunks()[chunk], bins)).collect(),
             Detail::States => batch
                 .into_par_iter()
                 .map_init(SyncColumns::default, |lane, chunk| scan(log, chunk, bins, lane))
@@ -251,10 +249,7 @@ impl FirstPass {
 }
 
 /// Groups by where threads were started; the members of each; and each thread's group.
-fn groups(
-    log: &Log,
-    births: &HashMap<ThreadId, Birth>,
-) -> (Vec<Group>, Vec<u64>, Vec<u32>) {
+fn groups(log: &Log, births: &HashMap<ThreadId, Birth>) -> (Vec<Group>, Vec<u64>, Vec<u32>) {
     let mut numbers: HashMap<StackId, u32> = HashMap::new();
     let mut members: Vec<Vec<u64>> = Vec::new();
     let mut stacks = Vec::new();

@@ -95,8 +95,7 @@ impl SpillFile {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = folder.join(format!(".mmindex-{}-{number}", std::process::id()));
-        let file =
-            OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
         Ok(Self { path, writer: BufWriter::with_capacity(1 << 20, file) })
     }
 }

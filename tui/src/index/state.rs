@@ -137,10 +137,7 @@ impl State {
 
     /// Whether the lane waits for something.
     pub fn is_waiting(self) -> bool {
-        matches!(
-            self.spec().hue,
-            Hue::Channel | Hue::Lock | Hue::Rendezvous | Hue::Outside
-        )
+        matches!(self.spec().hue, Hue::Channel | Hue::Lock | Hue::Rendezvous | Hue::Outside)
     }
 
     /// Whether the lane is there at all.

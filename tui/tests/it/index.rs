@@ -106,7 +106,8 @@ fn compare(trace: &Trace, windows: &[(u64, u64)]) {
     for lane in 0..index.lane_count() {
         let lane = index.lane(lane);
         let Some(changes) = expected.get(&lane.thread) else { continue };
-        let records = trace.references().iter().filter(|(thread, _)| *thread == lane.thread).count();
+        let records =
+            trace.references().iter().filter(|(thread, _)| *thread == lane.thread).count();
         assert_eq!(lane.records, records as u64);
         for &(from, to) in windows {
             let found = index.times_between(&lane, from, to);
