@@ -198,7 +198,7 @@ fn width() -> usize {
 }
 
 /// Whether the locale promises characters beyond ASCII. Without any locale, files and pipes do.
-fn speaks_utf8() -> bool {
+pub(super) fn speaks_utf8() -> bool {
     let setting = ["LC_ALL", "LC_CTYPE", "LANG"]
         .into_iter()
         .filter_map(|name| std::env::var(name).ok())
