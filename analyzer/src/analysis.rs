@@ -32,6 +32,8 @@ pub struct Input<'a> {
     pub tables: &'a Tables,
     /// The ELF sections that the log has of a module.
     pub sections: &'a dyn Fn(ModuleId) -> Vec<Section>,
+    /// Whether a garbage collector frees the program's memory.
+    pub is_collected: bool,
     /// The folder that the recorder's own sources were in, if the log says.
     pub recorder_source: Option<String>,
     /// What was recorded.
@@ -61,6 +63,7 @@ pub fn analyze(
     let input = Input {
         tables: log.tables(),
         sections: &|module| log::sections(log, module),
+        is_collected: log.info().runtime.starts_with("go"),
         recorder_source: log::recorder_source(log),
         log: log::facts(log),
         gaps: log.gaps().iter().map(log::reported).collect(),
@@ -104,7 +107,11 @@ fn report_of(
     progress.phase("context", trace.totals().events);
     let limits = Limits::within(options.memory);
     let questions = questions(&bugs, &races.pairs);
-    let mut context = Context::new(trace.threads(), questions, LiveHeap::new(limits));
+    let mut context = Context::new(
+        trace.threads(),
+        questions,
+        LiveHeap::new(limits).with_collector(input.is_collected),
+    );
     let mut watch = Watch::new(trace);
     Merge::new(trace).run(&mut (&mut context, &mut watch));
     progress.advance(trace.totals().events);
