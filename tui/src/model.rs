@@ -149,6 +149,8 @@ pub struct Model {
     pub findings: Option<Arc<Findings>>,
     /// The chosen one.
     pub finding: usize,
+    /// Whether the cursor was led to it.
+    pub finding_visited: bool,
     /// What a finding must have in it to be listed.
     pub finding_filter: String,
     /// The search.
@@ -221,6 +223,7 @@ impl Model {
             details_asked: None,
             findings: None,
             finding: 0,
+            finding_visited: false,
             finding_filter: String::new(),
             search: None,
             hop: None,

@@ -1,6 +1,6 @@
 //! What the model knows of a log and its lanes.
 
-use mmtrace_format::{Log, ThreadId};
+use mmtrace_format::{Log, StackId, ThreadId};
 
 use crate::engine::{Engine, counted, duration};
 use crate::page::Window;
@@ -123,7 +123,10 @@ impl Lanes {
         let groups = (0..index.group_count())
             .map(|group| {
                 let created_at = index.group(group).created_at;
-                let label = with_symbols.then(|| engine.names.function(created_at)).flatten();
+                let label = match created_at {
+                    StackId::UNKNOWN => Some("start not recorded".to_owned()),
+                    known => with_symbols.then(|| engine.names.function(known)).flatten(),
+                };
                 let label = label.unwrap_or_else(|| format!("group {group}"));
                 GroupFacts { label, lanes: index.members(group).collect() }
             })

@@ -36,10 +36,13 @@ impl Layout {
         let has_pane = model.pane != Pane::Hidden;
         let inner = height.saturating_sub(4);
         let strips = if model.strips { 3.min(inner / 4) } else { 0 };
+        // Below the lanes the pane takes what few lanes leave over.
+        let needed = u16::try_from(model.rows.len().max(3)).unwrap_or(u16::MAX);
+        let left_over = inner.saturating_sub(strips).saturating_sub(needed);
         let (pane_width, pane_height) = match (has_pane, is_wide) {
             (false, _) => (0, 0),
             (true, true) => ((width * 2 / 5).min(90), inner),
-            (true, false) => (width, (inner * 2 / 5).max(inner.min(3))),
+            (true, false) => (width, (inner * 2 / 5).max(inner.min(3)).max(left_over)),
         };
         let left = if is_wide { width - pane_width } else { width };
         let rows = if is_wide { inner } else { inner - pane_height };

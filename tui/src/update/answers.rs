@@ -57,7 +57,7 @@ pub(super) fn answer(model: &mut Model, answer: Answer, effects: &mut Vec<Effect
         }
         Answer::Findings(findings) => {
             model.findings = Some(findings);
-            model.finding = 0;
+            (model.finding, model.finding_visited) = (0, false);
             // Their marks are to be drawn, and details may say more.
             (model.page_asked, model.details_asked) = (None, None);
         }
@@ -96,10 +96,15 @@ fn take_lanes(
         model.window = Window { from_ns: whole.to_ns.saturating_sub(len), to_ns: whole.to_ns };
     }
     if is_first {
-        model.cursor_ns = whole.from_ns;
+        model.cursor_ns = whole.from_ns + whole.len_ns() / 2;
         model.fold_large_groups();
     }
     model.arrange();
+    if is_first {
+        // A lane has more to say than a group.
+        let lane = model.rows.iter().position(|row| matches!(row, crate::page::Row::Lane(_)));
+        model.selected = lane.unwrap_or(0);
+    }
     (model.page_asked, model.details_asked) = (None, None);
     if has_states {
         if let Some(link) = model.pending_link.take() {

@@ -88,7 +88,7 @@ pub(super) fn next_finding(model: &mut Model, next: bool, effects: &mut Vec<Effe
     let is_shown = matches!(model.pane, Pane::Findings | Pane::Finding);
     let place = match place {
         // The first press goes to the chosen one.
-        Some(place) if !is_shown => place,
+        Some(place) if !model.finding_visited => place,
         Some(place) if next => (place + 1) % listed.len(),
         Some(place) => (place + listed.len() - 1) % listed.len(),
         None => 0,
@@ -106,6 +106,7 @@ pub(super) fn next_finding(model: &mut Model, next: bool, effects: &mut Vec<Effe
 }
 
 fn go_to_finding(model: &mut Model) {
+    model.finding_visited = true;
     let Some(card) = model.chosen_finding() else { return };
     let Some(&place) = card.places.first() else {
         model.say("this finding has no place on the timeline");
