@@ -123,7 +123,8 @@ unsafe fn current_of(g: usize) -> usize {
 pub(super) unsafe fn running<'a>(context: *mut Goroutine, g: usize) -> Option<&'a mut Proc> {
     // SAFETY: the caller's, as all of the following.
     let proc = unsafe { proc_of(g) }?;
-    if !proc.is_current(context) {
+    // SAFETY: as above.
+    if !unsafe { proc.is_current(context) } {
         // SAFETY: as above.
         unsafe { proc.switch_to(context, number_of(g, context)) };
     }

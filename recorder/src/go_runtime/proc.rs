@@ -29,6 +29,8 @@ pub struct Proc {
     cursor: Cursor<'static>,
     /// Who runs: what the next record says is done by it. Never null.
     current: *mut Goroutine,
+    /// How many fragments it has begun with the one that it is in here.
+    fragments: u64,
     filter: Filter,
     places: Places,
     callers: Callers,
@@ -44,6 +46,7 @@ impl Proc {
         let mut proc = Box::new(Self {
             cursor: cold::nowhere(),
             current: system,
+            fragments: 0,
             filter: Filter::new(recording.is_full()),
             places: Places::new(),
             callers: Callers::new(),
@@ -55,10 +58,15 @@ impl Proc {
         proc
     }
 
-    /// Whether this goroutine is the one that ran last.
+    /// Whether this goroutine is the one that ran last, and has not run elsewhere since.
+    ///
+    /// # Safety
+    /// Null, or a goroutine that has not ended and is touched by nobody else now.
     #[inline]
-    pub(super) fn is_current(&self, goroutine: *mut Goroutine) -> bool {
-        std::ptr::eq(self.current, goroutine)
+    #[expect(unsafe_code, reason = "goroutines are pointers of Go's")]
+    pub(super) unsafe fn is_current(&self, goroutine: *mut Goroutine) -> bool {
+        // SAFETY: who runs is never null, so that it is read only if it is one: the caller's promise.
+        std::ptr::eq(self.current, goroutine) && unsafe { (*goroutine).fragments } == self.fragments
     }
 
     /// Appends an access of the goroutine that runs, at the return address `pc` in a function that

@@ -59,6 +59,7 @@ impl Proc {
         // SAFETY: made by `Proc::new`, leaked, and this processor's alone.
         let system = unsafe { &mut *self.cold.system };
         system.fragments = 1;
+        self.fragments = 1;
         self.open_slot();
         self.start(0);
         let name = format!("go scheduler, processor {}", self.cold.stream.as_u32());
@@ -76,13 +77,15 @@ impl Proc {
     #[inline(never)]
     pub(in super::super) unsafe fn switch_to(&mut self, goroutine: *mut Goroutine, number: u64) {
         let to = if goroutine.is_null() { self.cold.system } else { goroutine };
-        if self.is_current(to) {
+        // SAFETY: the caller's promise; null was replaced by the processor's own.
+        if unsafe { self.is_current(to) } {
             return;
         }
         self.current = to;
-        // SAFETY: the caller's promise; null was replaced by the processor's own.
+        // SAFETY: the same.
         let to = unsafe { &mut *to };
         to.fragments += 1;
+        self.fragments = to.fragments;
         self.filter.begin_epoch();
         if self.cursor.has_room(SWITCH_WORDS_MAX) {
             let (value, extra) = (u64::from(to.thread.as_u32()), to.fragments - 1);
@@ -246,7 +249,9 @@ impl Proc {
     pub(in super::super) fn reopen(&mut self) {
         self.current = self.cold.system;
         // SAFETY: the processor's own.
-        unsafe { &mut *self.current }.fragments += 1;
+        let system = unsafe { &mut *self.current };
+        system.fragments += 1;
+        self.fragments = system.fragments;
         self.open_slot();
     }
 
