@@ -27,9 +27,11 @@ says afterwards, from the log alone: which accesses race and why nothing orders 
 the heap grows.
 
 Start here:
+  mmtrace go test ./...                    in place of `go test -race ./...`
   mmtrace demo                             a recorded bug, found and explained, in a second
   mmtrace record -o run.log -- ./prog ARGS record a program that was built with mmtrace-recorder
   mmtrace analyze run.log                  what is wrong in it
+  mmtrace view run.log                     what everybody did when, in the terminal
   mmtrace explain run.log t1#12 t2#7       whether two events are ordered, and by what";
 
 const EXIT_CODES: &str = "\
@@ -69,9 +71,12 @@ pub(crate) enum Color {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Demo(Demo),
+    Go(Go),
     Record(Record),
     Analyze(Analyze),
     Explain(Explain),
+    View(View),
+    Query(Query),
     Info(Info),
     Dump(Dump),
     Verify(Verify),
@@ -118,15 +123,75 @@ pub(crate) struct Record {
     #[arg(short, long, value_name = "LOG|DIR", default_value = "run.log")]
     #[arg(value_hint = ValueHint::AnyPath)]
     pub(crate) output: PathBuf,
+    /// How long the log may get.
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    /// The program and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
+    pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+/// How long a log may get.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Limits {
     /// The log's largest size, like 512M or 2G. What did not fit is counted, and reported as lost.
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_log: Option<Bytes>,
     /// Which end of the run to keep when the log is full [default: newest].
     #[arg(long, value_enum, value_name = "END", requires = "max_log")]
     pub(crate) keep: Option<Keep>,
-    /// The program and its arguments.
+}
+
+/// Builds, runs or tests a Go program with the recorder in it, and says what is wrong.
+///
+/// Takes what `go` takes, and does what `go` does: in place of `go test -race ./...` type
+/// `mmtrace go test ./...`. Sources, go.mod and the Go distribution are not touched. Output and exit
+/// code are Go's own; then come the findings, on standard error, and exit code 66 if Go's was 0.
+///
+/// Tests write a log for each process into a folder, a program that is run writes one log, and a
+/// program that is built writes one whenever it runs: where `MMTRACE_LOG` says, or `run-PID.log` in its
+/// working folder; `MMTRACE_LOG=off` records nothing. Needs Go 1.22 or later and a C compiler, on
+/// linux/amd64. Options of mmtrace come before the word `build`, `run` or `test`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "\
+Examples:
+  mmtrace go test ./...
+  mmtrace go -o logs/ --report report.json --format json test -run TestServer -v ./server
+  mmtrace go run ./cmd/server -port 8080
+  mmtrace go build -o server.rec ./cmd/server && MMTRACE_LOG=run.log ./server.rec",
+    override_usage = "mmtrace go [OPTIONS] build|run|test [GO ARGS]..."
+)]
+pub(crate) struct Go {
+    /// Where logs go: a folder for tests [default: mmtrace-logs], a file or folder for a program
+    /// [default: run.log].
+    #[arg(short, long, value_name = "LOG|DIR", value_hint = ValueHint::AnyPath)]
+    pub(crate) output: Option<PathBuf>,
+    /// Leaves it at the logs: no verdict, and the exit code is Go's.
+    #[arg(long)]
+    pub(crate) record_only: bool,
+    /// Records repeated accesses as well, which change no verdict: for timelines.
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// How long each log may get.
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    /// Where the report goes instead of standard error. It has the clean logs, too.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) report: Option<PathBuf>,
+    /// Text for people, or JSON for programs (its schema is docs/REPORT.md).
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+    /// The exit code for findings, in place of 66; 0 lets a script go on.
+    #[arg(long, value_name = "N", default_value_t = crate::exit::FINDINGS)]
+    pub(crate) exit_code: u8,
+    /// What the analysis may use.
+    #[command(flatten)]
+    pub(crate) resources: Resources,
+    /// What go is to do, and its arguments.
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    #[arg(value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
+    #[arg(value_name = "GO ARGS", value_hint = ValueHint::CommandWithArguments)]
     pub(crate) command: Vec<std::ffi::OsString>,
 }
 
@@ -212,6 +277,107 @@ pub(crate) struct Explain {
     /// What the analysis may use.
     #[command(flatten)]
     pub(crate) resources: Resources,
+}
+
+/// Explores a log in the terminal: timelines of all threads, who woke whom, findings, search.
+///
+/// `?` shows all keys, `:` all actions by name. The first look at a long log builds an index beside
+/// it (run.log.mmindex), meanwhile a coarse picture is there. With --script no terminal is needed:
+/// every line of the script is an action, and the output is the screen.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mmtrace view run.log
+  mmtrace view 'run.log#t=1.5s&g=t3&q=state:mutex'    a place, as `y` in the explorer copies it
+  mmtrace view run.log --script tour.keys --size 120x40 --dump svg > tour.svg
+
+A script:
+  goto 20ms
+  zoom-in
+  search state:mutex dur>1ms
+  next-match
+  screen here          the screen as it is now, among others")]
+pub(crate) struct View {
+    /// The log; after a `#`, a place in it.
+    #[arg(value_name = "LOG[#PLACE]", value_hint = ValueHint::FilePath)]
+    pub(crate) log: String,
+    /// Runs the actions of a file (- is standard input) without a terminal.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) script: Option<PathBuf>,
+    /// Columns and rows of a script's screen.
+    #[arg(long, value_name = "WxH", default_value = "80x24", value_parser = screen_size)]
+    pub(crate) size: (u16, u16),
+    /// What a script's screens are written as; on its own it writes the first screen.
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(crate) dump: Option<ScreenForm>,
+    /// After a script, says on standard error how long its screens took.
+    #[arg(long, requires = "script")]
+    pub(crate) timings: bool,
+    /// Follows a log that is still being written.
+    #[arg(long, conflicts_with_all = ["script", "dump"])]
+    pub(crate) follow: bool,
+    /// Colours; by default what the terminal and `NO_COLOR` say.
+    #[arg(long, value_enum, value_name = "THEME")]
+    pub(crate) theme: Option<ThemeName>,
+    /// Only ASCII characters.
+    #[arg(long)]
+    pub(crate) ascii: bool,
+    /// A file that binds keys: lines like `zoom-in = + ctrl-a`
+    /// [default: mmtrace/keys in the configuration folder, if it is there].
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) keys: Option<PathBuf>,
+}
+
+/// What a screen is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScreenForm {
+    /// Its characters.
+    Text,
+    /// A picture.
+    Svg,
+    /// Where it is, and the states and marks of every row.
+    Json,
+}
+
+/// Colours of the explorer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ThemeName {
+    /// For dark backgrounds.
+    Dark,
+    /// For light backgrounds.
+    Light,
+    /// The terminal's own 16 colours.
+    #[value(name = "16")]
+    Sixteen,
+    /// No colours.
+    None,
+}
+
+/// Prints the events of a log that match a query.
+///
+/// The language is that of the explorer's `/`. All words must hold; `-` before one turns it round:
+/// state: reason: kind: dur> dur< fn: file: obj: g: created-by: test: touches: finding: from: to:
+/// and free text, which is looked for in kinds, names of threads and stacks.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mmtrace query run.log 'state:mutex dur>1ms'        long waits for mutexes
+  mmtrace query run.log reason:receive g:worker      where workers had to wait for a channel
+  mmtrace query --count run.log touches:0x7f3a10     how often an address was accessed
+  mmtrace query run.log finding:race                 the accesses that race")]
+pub(crate) struct Query {
+    /// The log.
+    #[arg(value_name = "LOG", value_hint = ValueHint::FilePath)]
+    pub(crate) log: PathBuf,
+    /// The query.
+    #[arg(value_name = "QUERY", required = true, allow_hyphen_values = true)]
+    pub(crate) query: Vec<String>,
+    /// Prints only how many events match.
+    #[arg(long, short)]
+    pub(crate) count: bool,
+    /// Prints at most this many.
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 1000)]
+    pub(crate) limit: usize,
 }
 
 /// Describes logs: the process, threads, sizes, and whether they ended cleanly.
@@ -325,6 +491,11 @@ pub(crate) struct Man {
     /// The page of one command, in place of the page of mmtrace.
     #[arg(value_name = "COMMAND")]
     pub(crate) command: Option<String>,
+}
+
+fn screen_size(word: &str) -> Result<(u16, u16), String> {
+    mmtrace_tui::script::parse_size(word)
+        .ok_or_else(|| "expected columns and rows, from 20x6 to 1000x500".to_owned())
 }
 
 fn thread(word: &str) -> Result<mmtrace_format::ThreadId, String> {

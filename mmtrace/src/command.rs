@@ -5,12 +5,15 @@ mod completions;
 mod demo;
 mod dump;
 mod explain;
+mod go;
 mod import;
 mod info;
 mod man;
+mod query;
 mod record;
 mod recover;
 mod verify;
+mod view;
 
 use crate::args::{Cli, Command};
 use crate::exit::{Failure, Outcome};
@@ -23,9 +26,12 @@ pub(crate) fn run(cli: Cli) -> Result<Outcome, Failure> {
     let shared = cli.shared;
     match cli.command {
         Command::Demo(args) => demo::run(&args, shared),
+        Command::Go(args) => go::run(&args, shared),
         Command::Record(args) => record::run(&args, shared),
         Command::Analyze(args) => analyze::run(&args, shared),
         Command::Explain(args) => explain::run(&args, shared),
+        Command::View(args) => view::run(&args),
+        Command::Query(args) => query::run(&args, shared),
         Command::Info(args) => info::run(&args),
         Command::Dump(args) => dump::run(&args),
         Command::Verify(args) => verify::run(&args),

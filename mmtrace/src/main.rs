@@ -6,6 +6,7 @@ mod args;
 mod command;
 mod demo;
 mod exit;
+mod go;
 mod inputs;
 mod output;
 mod progress;

@@ -25,6 +25,8 @@ pub(crate) fn choose_color(color: Color) {
 pub(crate) enum Output {
     /// Standard output.
     Standard(BufWriter<AutoStream<io::StdoutLock<'static>>>),
+    /// Standard error.
+    Error(BufWriter<AutoStream<io::StderrLock<'static>>>),
     /// A file.
     File(BufWriter<AutoStream<File>>),
 }
@@ -33,6 +35,11 @@ impl Output {
     /// Standard output.
     pub(crate) fn standard() -> Self {
         Self::Standard(BufWriter::new(AutoStream::auto(io::stdout().lock())))
+    }
+
+    /// Standard error, where standard output is somebody else's.
+    pub(crate) fn error() -> Self {
+        Self::Error(BufWriter::new(AutoStream::auto(io::stderr().lock())))
     }
 
     /// A file at `path`, which replaces one that is there; else standard output.
@@ -145,6 +152,7 @@ impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Standard(stream) => stream.write(bytes),
+            Self::Error(stream) => stream.write(bytes),
             Self::File(stream) => stream.write(bytes),
         }
     }
@@ -152,6 +160,7 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Standard(stream) => stream.flush(),
+            Self::Error(stream) => stream.flush(),
             Self::File(stream) => stream.flush(),
         }
     }

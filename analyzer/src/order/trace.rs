@@ -1,7 +1,7 @@
 //! What the passes read: chunks' lanes, and each thread's fragments in program order.
 
-use mmtrace_format::{StreamId, ThreadId};
 use mmtrace_format::chunk::{AccessColumns, ChunkError, ChunkHeader, SyncColumns};
+use mmtrace_format::{StreamId, ThreadId};
 
 /// A source of chunks: a log on disk, or in memory.
 ///

@@ -15,7 +15,8 @@ const BOUNDARIES: [&str; 5] = [
 ];
 
 /// What runs between a boundary and the program, or starts a thread where there is no boundary.
-const STARTERS: [&str; 14] = [
+const STARTERS: [&str; 15] = [
+    "runtime.doInit",
     "std::thread::",
     "std::rt::",
     "std::panic::",
@@ -30,6 +31,25 @@ const STARTERS: [&str; 14] = [
     "_start",
     "clone",
     "start_thread",
+];
+
+/// What Go's runtime does on the way from the program to a hook: parking, starting goroutines,
+/// allocating, and telling of all that.
+const GO_PLUMBING: [&str; 5] =
+    ["runtime.", "internal/runtime/", "internal/race.", "internal/sync.", "runtime/internal/"];
+
+/// Functions of Go's runtime that stand for something the program says: operations on channels and
+/// maps, copying, growing.
+const GO_OPERATIONS: [&str; 9] = [
+    "runtime.chan",
+    "runtime.closechan",
+    "runtime.select",
+    "runtime.map",
+    "runtime.growslice",
+    "runtime.slicecopy",
+    "runtime.memmove",
+    "runtime.gopanic",
+    "runtime.block",
 ];
 
 /// Paths of the languages' own libraries.
@@ -62,8 +82,30 @@ pub fn trim(mut frames: Vec<Frame>) -> Vec<Frame> {
         return frames;
     }
     frames.truncate(outer);
+    let inner = inner.max(go_plumbing_len(&frames));
     frames.drain(..inner);
     frames
+}
+
+/// Whether nothing but Go's runtime is there: a goroutine of its own, such as the collector's.
+pub fn is_go_runtime(frames: &[Frame]) -> bool {
+    !frames.is_empty() && frames.iter().all(is_go_plumbing)
+}
+
+/// How many frames at the inner end are of Go's runtime and tell nothing. One that the program has
+/// called for an operation of its own stays, and so does a stack of nothing else.
+fn go_plumbing_len(frames: &[Frame]) -> usize {
+    let plumbing = frames.iter().take_while(|frame| is_go_plumbing(frame)).count();
+    let is_operation = |frame: &Frame| function(frame, |name| starts(name, &GO_OPERATIONS));
+    match frames.get(..plumbing).and_then(<[Frame]>::last) {
+        _ if plumbing == frames.len() => 0,
+        Some(called) if is_operation(called) => plumbing - 1,
+        _ => plumbing,
+    }
+}
+
+fn is_go_plumbing(frame: &Frame) -> bool {
+    function(frame, |name| starts(name, &GO_PLUMBING))
 }
 
 /// Whether a place that the recorder was told is its own or the library's: allocators, and closures
@@ -166,6 +208,30 @@ mod tests {
     fn go_stacks_end_where_the_runtime_begins() {
         assert_eq!(trimmed(&["main.worker", "runtime.goexit"]), ["main.worker"]);
         assert_eq!(trimmed(&["main.main", "runtime.main", "runtime.goexit"]), ["main.main"]);
+    }
+
+    #[test]
+    fn the_way_from_a_go_program_to_its_runtime_is_left_out_but_for_the_operation() {
+        let names = ["runtime.gopark", "runtime.chanrecv", "runtime.chanrecv1", "main.worker"];
+        assert_eq!(trimmed(&names), ["runtime.chanrecv1", "main.worker"]);
+        let names = ["runtime.newproc1", "runtime.systemstack", "runtime.newproc", "main.main"];
+        assert_eq!(trimmed(&names), ["main.main"]);
+        let names =
+            ["runtime.race_Event", "internal/race.Event", "internal/sync.(*Mutex).Lock", "main.f"];
+        assert_eq!(trimmed(&names), ["main.f"]);
+        let names = ["main.work", "runtime.doInit1", "runtime.main", "runtime.goexit"];
+        assert_eq!(trimmed(&names), ["main.work"]);
+    }
+
+    #[test]
+    fn a_goroutine_of_the_runtime_is_known_by_its_stack() {
+        let frames = |names: &[&str]| -> Vec<Frame> {
+            let named = |name: &&str| Some((*name).to_owned());
+            names.iter().map(|n| Frame { function: named(n), ..Frame::default() }).collect()
+        };
+        assert!(is_go_runtime(&frames(&["runtime.gopark", "runtime.bgsweep"])));
+        assert!(!is_go_runtime(&frames(&["runtime.gopark", "main.main"])));
+        assert!(!is_go_runtime(&[]));
     }
 
     #[test]

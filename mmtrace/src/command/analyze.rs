@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{IsTerminal as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use mmtrace_analyzer::report::text::{TextOptions, render};
@@ -23,22 +23,50 @@ const WIDTH: usize = 100;
 pub(crate) fn run(args: &Analyze, shared: Shared) -> Result<Outcome, Failure> {
     let logs = inputs::logs(&args.logs)?;
     let output = Output::open(args.output.as_deref())?;
-    let mut document =
-        Document { format: args.format, several: logs.len() > 1, output, logs: vec![] };
+    let judging = Judging {
+        logs: &logs,
+        format: args.format,
+        exit_code: args.exit_code,
+        resources: &args.resources,
+        hides_clean: false,
+    };
+    judge(&judging, output, shared)
+}
+
+/// Logs to be judged.
+pub(super) struct Judging<'a> {
+    pub(super) logs: &'a [PathBuf],
+    pub(super) format: Format,
+    /// For findings.
+    pub(super) exit_code: u8,
+    pub(super) resources: &'a Resources,
+    /// Whether the text leaves out logs in which nothing was found.
+    pub(super) hides_clean: bool,
+}
+
+/// Writes a report of each log, and gives the worst verdict.
+pub(super) fn judge(
+    judging: &Judging<'_>,
+    output: Output,
+    shared: Shared,
+) -> Result<Outcome, Failure> {
+    let several = judging.logs.len() > 1;
+    let mut document = Document { format: judging.format, several, output, logs: vec![] };
     let mut outcome = Outcome::Clean;
-    for path in &logs {
-        let result = report_of(path, &args.resources, shared);
-        outcome =
-            outcome.worst(result.as_ref().map_or(
-                Outcome::Unusable,
-                |report| match report.verdict {
-                    Verdict::Clean => Outcome::Clean,
-                    Verdict::Findings => Outcome::Findings(args.exit_code),
-                    Verdict::Incomplete => Outcome::Unusable,
-                },
-            ));
+    for path in judging.logs {
+        let result = report_of(path, judging.resources, shared);
+        let verdict = result.as_ref().map_or(Outcome::Unusable, |report| match report.verdict {
+            Verdict::Clean => Outcome::Clean,
+            Verdict::Findings => Outcome::Findings(judging.exit_code),
+            Verdict::Incomplete => Outcome::Unusable,
+        });
+        outcome = outcome.worst(verdict);
         if let Err(failure) = &result {
             failure.report();
+        }
+        let is_hidden = judging.hides_clean && judging.format == Format::Text;
+        if is_hidden && verdict == Outcome::Clean {
+            continue;
         }
         match document.add(path, result) {
             Err(error) if !error.is_broken_pipe() => return Err(error),
@@ -78,7 +106,9 @@ pub(super) fn text(path: &Path, report: &Report) -> String {
 /// How text about a log is to look here. Colours are taken out later where they have to be.
 pub(super) fn with_text_options<T>(log: &str, write: impl FnOnce(&TextOptions<'_>) -> T) -> T {
     let files = SourceFiles::default();
+    let folder = std::env::current_dir().ok();
     write(&TextOptions {
+        folder: folder.as_deref().and_then(Path::to_str),
         width: width(),
         color: true,
         unicode: speaks_utf8(),
@@ -168,7 +198,7 @@ fn width() -> usize {
 }
 
 /// Whether the locale promises characters beyond ASCII. Without any locale, files and pipes do.
-fn speaks_utf8() -> bool {
+pub(super) fn speaks_utf8() -> bool {
     let setting = ["LC_ALL", "LC_CTYPE", "LANG"]
         .into_iter()
         .filter_map(|name| std::env::var(name).ok())

@@ -15,7 +15,7 @@ use mmtrace_format::log::Log;
 use rustix::process::{PidfdFlags, Signal};
 use signal_hook::consts as signals;
 
-use crate::args::{Keep, Record, Shared};
+use crate::args::{Keep, Limits, Record, Shared};
 use crate::exit::{Failure, Outcome, note};
 use crate::inputs;
 use crate::output::make_way;
@@ -48,17 +48,8 @@ pub(crate) fn run(args: &Record, shared: Shared) -> Result<Outcome, Failure> {
     };
     let (program, arguments) = args.command.split_first().expect("clap requires a command");
     let mut command = Command::new(program);
-    command.args(arguments).env(handshake::LOG, &asked);
-    if let Some(limit) = args.max_log {
-        command.env(handshake::MAX_LOG, limit.0.to_string());
-    }
-    if let Some(keep) = args.keep {
-        let keep = match keep {
-            Keep::Oldest => handshake::KEEP_OLDEST,
-            Keep::Newest => handshake::KEEP_NEWEST,
-        };
-        command.env(handshake::KEEP, keep);
-    }
+    command.args(arguments);
+    ask_for_log(&mut command, &asked, &args.limits);
     let status = run_forwarding(&mut command)
         .with_context(|| format!("cannot run {}", program.display()))
         .map_err(Failure::usage)?;
@@ -68,10 +59,30 @@ pub(crate) fn run(args: &Record, shared: Shared) -> Result<Outcome, Failure> {
         vec![args.output.clone()]
     };
     let recorded = describe(&made, &args.output, shared.quiet);
+    let code = exit_code(status);
+    Ok(if code == 0 && !recorded { Outcome::Unusable } else { Outcome::Program(code) })
+}
+
+/// Tells a program and all that it starts where to write logs, and how long they may get.
+pub(super) fn ask_for_log(command: &mut Command, log: &Path, limits: &Limits) {
+    command.env(handshake::LOG, log);
+    if let Some(limit) = limits.max_log {
+        command.env(handshake::MAX_LOG, limit.0.to_string());
+    }
+    if let Some(keep) = limits.keep {
+        let keep = match keep {
+            Keep::Oldest => handshake::KEEP_OLDEST,
+            Keep::Newest => handshake::KEEP_NEWEST,
+        };
+        command.env(handshake::KEEP, keep);
+    }
+}
+
+/// How a program ended, as shells say it: its code, or 128 and the signal.
+pub(super) fn exit_code(status: ExitStatus) -> u8 {
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
     // Codes of processes are bytes on every system that we run on.
-    let code = u8::try_from(code).unwrap_or(1);
-    Ok(if code == 0 && !recorded { Outcome::Unusable } else { Outcome::Program(code) })
+    u8::try_from(code).unwrap_or(1)
 }
 
 /// The logs in a folder, of which there may be none.
@@ -80,7 +91,7 @@ fn logs_in(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Runs a program to its end, and passes signals on to it.
-fn run_forwarding(command: &mut Command) -> std::io::Result<ExitStatus> {
+pub(super) fn run_forwarding(command: &mut Command) -> std::io::Result<ExitStatus> {
     // Handlers come first: a signal between the start and the handlers would end us alone.
     let mut received = signal_hook::iterator::Signals::new(FORWARDED)?;
     let mut child = command.spawn()?;

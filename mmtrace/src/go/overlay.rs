@@ -99,7 +99,8 @@ fn link(
 ) -> Result<Files, OverlayError> {
     let change = |file: &str, anchor: &'static str, put: &str| {
         let path = source.join(file);
-        let text = read(file).map_err(|source| OverlayError::Read { path: path.clone(), source })?;
+        let text =
+            read(file).map_err(|source| OverlayError::Read { path: path.clone(), source })?;
         if text.matches(anchor).count() != 1 {
             return Err(OverlayError::Unknown { path, version: go_version.to_owned(), anchor });
         }
@@ -172,9 +173,10 @@ fn patch(read: &dyn Fn(&str) -> io::Result<String>) -> (Files, Vec<String>) {
 
 /// What is appended to the runtime.
 fn runtime() -> String {
-    let offsets = OFFSETS.iter().enumerate().map(|(index, (_, expression))| {
-        format!("\tmmtraceTable[{index}] = {expression}\n")
-    });
+    let offsets = OFFSETS
+        .iter()
+        .enumerate()
+        .map(|(index, (_, expression))| format!("\tmmtraceTable[{index}] = {expression}\n"));
     let offsets: String = offsets.collect();
     let count = OFFSETS.len().to_string();
     RUNTIME.replace("{count}", &count).replace("{offsets}", offsets.trim_end())

@@ -2,8 +2,9 @@
 
 use crate::transcript::Folder;
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "demo",
+    "go",
     "record",
     "analyze",
     "explain",

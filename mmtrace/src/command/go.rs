@@ -1,0 +1,204 @@
+//! `mmtrace go`: builds, runs and tests Go programs that record themselves, and judges the logs.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::SystemTime;
+
+use anyhow::{Context as _, anyhow};
+
+use super::analyze::{Judging, judge};
+use super::record::{ask_for_log, exit_code, run_forwarding};
+use crate::args::{Go, Shared};
+use crate::exit::{Failure, Outcome, note};
+use crate::go::arguments::{Arguments, Verb};
+use crate::go::toolchain::Toolchain;
+use crate::go::{overlay, runtime};
+use crate::inputs;
+use crate::output::{Output, make_way};
+use crate::quantity;
+
+/// Where the logs of tests go if nobody says.
+const TEST_LOGS: &str = "mmtrace-logs";
+/// Where the log of a program goes if nobody says.
+const RUN_LOG: &str = "run.log";
+/// Asks the recorder for every access, repeated ones as well.
+const FULL: &str = "MMTRACE_FULL";
+
+/// Does what `go` would do, and says what was found in the logs.
+pub(crate) fn run(args: &Go, shared: Shared) -> Result<Outcome, Failure> {
+    let arguments = Arguments::parse(&args.command)?;
+    if arguments.verb() == Verb::Build && args.output.is_some() {
+        return Err(Failure::usage(anyhow!(
+            "building writes no log: -o for the program comes after `build`"
+        )));
+    }
+    let toolchain = Toolchain::find(&arguments)?;
+    let mut go = command(&arguments, &toolchain)?;
+    if !arguments.runs {
+        let status = run_forwarding(&mut go).context("cannot run `go`").map_err(Failure::usage)?;
+        return Ok(Outcome::Program(exit_code(status)));
+    }
+    let logs = Logs::begin(args, arguments.verb())?;
+    ask_for_log(&mut go, &logs.asked, &args.limits);
+    if args.full {
+        go.env(FULL, "1");
+    }
+    let status = run_forwarding(&mut go).context("cannot run `go`").map_err(Failure::usage)?;
+    verdict(args, shared, status, &logs)
+}
+
+/// The `go` command that builds with our runtime.
+fn command(arguments: &Arguments, toolchain: &Toolchain) -> Result<std::process::Command, Failure> {
+    let cache = runtime::cache_folder()?;
+    let library = runtime::unpacked(&cache)?;
+    let prepared = overlay::prepare(&toolchain.root, &toolchain.version, &library, &cache)
+        .map_err(Failure::usage)?;
+    for lost in &prepared.lost {
+        note(&format!("{}: {lost}", toolchain.version));
+    }
+    let json = match &arguments.overlay {
+        None => prepared.json,
+        Some(own) => merged(&prepared.json, &arguments.folder().join(own), &cache)
+            .with_context(|| format!("cannot use the overlay {}", own.display()))
+            .map_err(Failure::usage)?,
+    };
+    let mut flag = OsString::from("-overlay=");
+    flag.push(&json);
+    let mut flags = vec![OsString::from("-race"), flag];
+    // A result that is taken from Go's cache has no log.
+    if arguments.verb() == Verb::Test && !toolchain.has_flag("count") {
+        flags.push("-count=1".into());
+    }
+    let mut go = Toolchain::command();
+    go.args(arguments.with(flags));
+    Ok(go)
+}
+
+/// Our overlay and the user's own, as one.
+fn merged(ours: &Path, own: &Path, cache: &Path) -> anyhow::Result<PathBuf> {
+    let read = |path: &Path| -> anyhow::Result<serde_json::Value> {
+        Ok(serde_json::from_slice(&fs::read(path)?)?)
+    };
+    let (mut both, own) = (read(ours)?, read(own)?);
+    let table = both["Replace"].as_object_mut().context("our overlay replaces nothing")?;
+    for (file, replacement) in own["Replace"].as_object().into_iter().flatten() {
+        if table.insert(file.clone(), replacement.clone()).is_some() {
+            return Err(anyhow!("it replaces {file}, which the recorder replaces, too"));
+        }
+    }
+    let text = both.to_string();
+    let path = cache.join(format!("overlay-with-own-{:016x}.json", hash(&text)));
+    let partial = cache.join(format!(".overlay.partial-{}", std::process::id()));
+    fs::write(&partial, text)?;
+    fs::rename(&partial, &path)?;
+    Ok(path)
+}
+
+fn hash(text: &str) -> u64 {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Where the recorded processes write, and what was there before.
+struct Logs {
+    /// As the user wrote it.
+    shown: PathBuf,
+    /// The same for processes that work elsewhere.
+    asked: PathBuf,
+    is_folder: bool,
+    before: HashMap<PathBuf, Option<SystemTime>>,
+}
+
+impl Logs {
+    fn begin(args: &Go, verb: Verb) -> Result<Self, Failure> {
+        let default = if verb == Verb::Test { TEST_LOGS } else { RUN_LOG };
+        let shown = args.output.clone().unwrap_or_else(|| default.into());
+        let asked = std::path::absolute(&shown)
+            .with_context(|| format!("cannot name {}", shown.display()))
+            .map_err(Failure::usage)?;
+        let ends_as_folder = shown.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let is_folder = verb == Verb::Test || ends_as_folder || asked.is_dir();
+        if !is_folder {
+            make_way(&shown)?;
+            return Ok(Self { shown, asked, is_folder, before: HashMap::new() });
+        }
+        // Test programs say nothing if they cannot write: it is tried before they run.
+        fs::create_dir_all(&asked)
+            .and_then(|()| probe(&asked))
+            .with_context(|| format!("cannot write logs into {}", shown.display()))
+            .map_err(Failure::usage)?;
+        let before = logs_in(&shown).into_iter().map(|log| (log.clone(), changed(&log))).collect();
+        Ok(Self { shown, asked, is_folder, before })
+    }
+
+    /// The logs that were written since.
+    fn made(&self) -> Vec<PathBuf> {
+        if !self.is_folder {
+            return Some(self.shown.clone()).filter(|log| log.exists()).into_iter().collect();
+        }
+        let is_new = |log: &PathBuf| self.before.get(log).is_none_or(|at| *at != changed(log));
+        logs_in(&self.shown).into_iter().filter(is_new).collect()
+    }
+}
+
+fn probe(folder: &Path) -> io::Result<()> {
+    let path = folder.join(format!(".mmtrace-{}", std::process::id()));
+    fs::write(&path, [])?;
+    fs::remove_file(path)
+}
+
+fn changed(log: &Path) -> Option<SystemTime> {
+    fs::metadata(log).and_then(|metadata| metadata.modified()).ok()
+}
+
+fn logs_in(folder: &Path) -> Vec<PathBuf> {
+    inputs::logs(&[folder.to_owned()]).unwrap_or_default()
+}
+
+/// What the exit code says: Go's own failure if it failed, else what is in the logs.
+fn verdict(args: &Go, shared: Shared, status: ExitStatus, logs: &Logs) -> Result<Outcome, Failure> {
+    let made = logs.made();
+    let failed = Some(exit_code(status)).filter(|&code| code != 0).map(Outcome::Program);
+    if made.is_empty() {
+        if failed.is_none() {
+            note(&format!(
+                "nothing was recorded: no program wrote a log at {}",
+                logs.shown.display()
+            ));
+        }
+        return Ok(failed.unwrap_or(Outcome::Unusable));
+    }
+    if args.record_only {
+        let written = quantity::counted(made.len() as u64, "log");
+        note(&format!("{written} in {}; next: mmtrace analyze", logs.shown.display()));
+        return Ok(failed.unwrap_or(Outcome::Clean));
+    }
+    let output = match &args.report {
+        Some(path) => Output::open(Some(path))?,
+        // Standard output is the program's.
+        None => Output::error(),
+    };
+    let judging = Judging {
+        logs: &made,
+        format: args.format,
+        exit_code: args.exit_code,
+        resources: &args.resources,
+        hides_clean: args.report.is_none(),
+    };
+    let outcome = judge(&judging, output, shared)?;
+    if !shared.quiet {
+        let written = quantity::counted(made.len() as u64, "log");
+        let place = logs.shown.display();
+        note(&match outcome {
+            Outcome::Clean => format!("{written} in {place}: nothing found"),
+            _ => format!("{written} in {place}; to look at one: mmtrace analyze LOG"),
+        });
+    }
+    Ok(failed.unwrap_or(outcome))
+}
