@@ -18,6 +18,7 @@ fn key_of(callers: StackId, pc: u64) -> u64 {
     u64::from(callers.as_u32()) << 32 | (pc & 0xffff_ffff)
 }
 
+#[expect(clippy::unnecessary_box_returns, reason = "megabytes do not go over the stack")]
 fn zeroed<T: Copy, const N: usize>(entry: T) -> Box<[T; N]> {
     let entries = vec![entry; N].into_boxed_slice().try_into();
     entries.unwrap_or_else(|_| unreachable!("that many were made"))
@@ -181,7 +182,13 @@ impl Filter {
 
     /// Whether the access need not be recorded; if it need, the next one of its kind will not.
     #[inline]
-    pub(super) fn repeats(&mut self, kind: AccessKind, address: u64, place: u64, epoch: u64) -> bool {
+    pub(super) fn repeats(
+        &mut self,
+        kind: AccessKind,
+        address: u64,
+        place: u64,
+        epoch: u64,
+    ) -> bool {
         let what = address | u64::from(kind.tag()) << ADDRESS_BITS;
         let word = what ^ place ^ epoch ^ self.memory;
         // Neighbours in memory get neighbouring entries, and a read and a write of one word two.
