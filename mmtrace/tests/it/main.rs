@@ -7,6 +7,7 @@ mod bad_input;
 mod demo;
 mod dump;
 mod explain;
+mod go;
 mod help;
 mod inspect;
 mod output;

@@ -1,0 +1,1 @@
+//! Whatever people pass to Go must still work.
