@@ -49,6 +49,13 @@ pub struct ScriptOptions {
     pub link: Option<Link>,
 }
 
+impl Default for ScriptOptions {
+    fn default() -> Self {
+        let (theme, keymap) = (Theme::default(), Arc::default());
+        Self { size: (80, 24), theme, keymap, link: None }
+    }
+}
+
 /// A screen that a script asked for.
 #[derive(Clone, Debug)]
 pub struct Shot {
@@ -111,9 +118,13 @@ pub fn run_script(
     let mut stage = Stage::new(log, Desk::new(log, Arc::new(index)), options);
     let mut shots = Vec::new();
     let mut frames = Vec::new();
-    stage.begin(options);
+    stage.open(options);
     let mut buffer = screen(&stage.model);
     let first_frame = begin.elapsed();
+    stage.work_out();
+    if !steps.iter().any(|step| matches!(step, Step::Message(_))) {
+        buffer = screen(&stage.model);
+    }
     for step in steps {
         match step {
             Step::Message(message) => {
@@ -204,10 +215,14 @@ impl<'log> Stage<'log> {
         Self { log, desk, model, copied, has_findings: false, has_causality: false }
     }
 
-    fn begin(&mut self, options: &ScriptOptions) {
-        self.model.pending_link = options.link.clone();
+    fn open(&mut self, options: &ScriptOptions) {
+        self.model.pending_link.clone_from(&options.link);
         let lanes = self.desk.lanes(true);
         self.happen(Message::Answer(lanes));
+    }
+
+    /// What a worker would do beside the first screens.
+    fn work_out(&mut self) {
         if is_analysed_unasked(self.log) {
             self.happen_all(vec![Effect::Ask(Request::Findings)]);
         }

@@ -115,11 +115,12 @@ impl Engine<'_> {
                 return;
             }
             budget -= 1;
-            if let Some((_, event)) = self.event_at(lane, time_ns) {
-                if event.kind == EventKind::Block && event.object == address {
-                    let waits = super::super::index::scan::state_after(&event);
-                    state.waiters.push((facts.thread, waits, event.time.ns));
-                }
+            if let Some((_, event)) = self.event_at(lane, time_ns)
+                && event.kind == EventKind::Block
+                && event.object == address
+            {
+                let waits = super::super::index::scan::state_after(&event);
+                state.waiters.push((facts.thread, waits, event.time.ns));
             }
         }
     }
@@ -264,11 +265,12 @@ struct History {
 impl History {
     /// Whether nothing at or before `newest_ns` can change the answer.
     fn is_settled(&self, newest_ns: u64) -> bool {
+        use EventKind as Kind;
+
         let after = |event: &Event| event.time.ns > newest_ns;
         let has = |kinds: &[EventKind]| {
             self.events.iter().any(|(_, event)| kinds.contains(&event.kind) && after(event))
         };
-        use EventKind as Kind;
         let lock = has(&[Kind::MutexLock, Kind::MutexUnlock, Kind::WriteLock, Kind::WriteUnlock]);
         let is_channel =
             self.events.iter().any(|(_, event)| event.kind.spec().group == EventGroup::Channel);

@@ -29,7 +29,7 @@ impl Facts {
     pub fn of(log: &Log) -> Self {
         let (first, last) = log.time_range().unwrap_or_default();
         let name = log.path().file_name().unwrap_or(log.path().as_os_str());
-        let run: String = log.identity().run_id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let run = format!("{:032x}", u128::from_be_bytes(log.identity().run_id));
         Self {
             name: name.to_string_lossy().into_owned(),
             run,

@@ -69,7 +69,7 @@ pub(super) fn finding(model: &mut Model) {
 }
 
 pub(super) fn filter(model: &mut Model, argument: &str) {
-    model.finding_filter = argument.trim().to_owned();
+    argument.trim().clone_into(&mut model.finding_filter);
     if let Some(&(first, _)) = model.listed_findings().first() {
         model.finding = first;
     }

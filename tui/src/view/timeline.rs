@@ -75,7 +75,7 @@ pub(super) fn rows(model: &Model, layout: &Layout, buffer: &mut Buffer) {
         let cells = cells_of(model, row);
         for x in 0..layout.columns() {
             let cell = cells.and_then(|cells| cells.get(usize::from(x)));
-            let Some(cell) = cell else { continue };
+            let Some(&cell) = cell else { continue };
             let (glyph, style) = cell_look(model, row, x, cell);
             put_char(buffer, layout.lanes.x + x, layout.lanes.y + y, glyph, style);
         }
@@ -148,7 +148,7 @@ fn name(model: &Model, layout: &Layout, row: Row, y: u16, is_selected: bool, buf
 }
 
 /// What a cell looks like: findings before events before states.
-fn cell_look(model: &Model, row: Row, x: u16, cell: &Cell) -> (char, Style) {
+fn cell_look(model: &Model, row: Row, x: u16, cell: Cell) -> (char, Style) {
     let (glyph, style) = base_look(model, row, x, cell);
     let Some(shading) = &model.shading else { return (glyph, style) };
     let Row::Lane(lane) = row else { return (glyph, style) };
@@ -166,7 +166,7 @@ fn cell_look(model: &Model, row: Row, x: u16, cell: &Cell) -> (char, Style) {
     }
 }
 
-fn base_look(model: &Model, row: Row, x: u16, cell: &Cell) -> (char, Style) {
+fn base_look(model: &Model, row: Row, x: u16, cell: Cell) -> (char, Style) {
     let columns = model.layout().columns();
     let (from, to) = (model.window.start_of(x, columns), model.window.start_of(x + 1, columns));
     let mut marks = cell.marks;
@@ -190,7 +190,9 @@ fn base_look(model: &Model, row: Row, x: u16, cell: &Cell) -> (char, Style) {
         let first = matches.hits.partition_point(|hit| hit.time_ns < from);
         let within = matches.hits[first..].iter().take_while(|hit| hit.time_ns < to);
         if within.take(256).any(|hit| hit.lane == lane) {
-            let glyph = cell.event.map_or(model.theme.glyph(cell.state), |event| event.glyph());
+            let glyph = cell
+                .event
+                .map_or(model.theme.glyph(cell.state), super::super::page::EventGlyph::glyph);
             let glyph = if glyph == ' ' { '/' } else { glyph };
             let style = model.theme.role(Role::Match).add_modifier(Modifier::UNDERLINED);
             return (glyph, style);
@@ -312,7 +314,7 @@ mod tests {
     fn the_axis_has_round_times_that_are_far_enough_apart() {
         let window = Window { from_ns: 0, to_ns: 1_000_000 };
         assert_eq!(nice_step(window, 100), 200_000);
-        assert_eq!(nice_step(Window { from_ns: 0, to_ns: 16 }, 100), 5);
+        assert_eq!(nice_step(Window { from_ns: 0, to_ns: 16 }, 100), 2);
         assert_eq!(nice_step(Window { from_ns: 0, to_ns: 1 }, 200), 1);
     }
 }

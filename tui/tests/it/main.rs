@@ -1,3 +1,12 @@
-//! The explorer as a library: its index against brute force, its screens against goldens.
+//! The explorer as a library: its index and answers against brute force, its screens against
+//! goldens.
 
+mod causality;
+mod critical;
+mod damage;
 mod index;
+mod marks;
+mod queries;
+mod replay;
+mod screens;
+mod support;
