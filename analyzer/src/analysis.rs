@@ -32,6 +32,10 @@ pub struct Input<'a> {
     pub tables: &'a Tables,
     /// The ELF sections that the log has of a module.
     pub sections: &'a dyn Fn(ModuleId) -> Vec<Section>,
+    /// Whether a garbage collector frees the program's memory.
+    pub is_collected: bool,
+    /// The folder that the recorder's own sources were in, if the log says.
+    pub recorder_source: Option<String>,
     /// What was recorded.
     pub log: LogFacts,
     /// The holes that opening the log found.
@@ -59,6 +63,8 @@ pub fn analyze(
     let input = Input {
         tables: log.tables(),
         sections: &|module| log::sections(log, module),
+        is_collected: log.info().runtime.starts_with("go"),
+        recorder_source: log::recorder_source(log),
         log: log::facts(log),
         gaps: log.gaps().iter().map(log::reported).collect(),
         chunk_gap: &|chunk, what| log::chunk_gap(log, chunk, what),
@@ -73,6 +79,7 @@ pub fn analyze(
 /// The names of a log's stacks, from its tables and the symbols in it.
 pub fn symbols(log: &Log) -> Symbols<'_> {
     Symbols::new(log.tables(), |module| log::sections(log, module))
+        .with_recorder_source(log::recorder_source(log))
 }
 
 /// Runs all passes on the present `rayon` pool. The report is the same for any number of threads.
@@ -92,14 +99,19 @@ fn report_of(
     options: &Options,
     progress: &dyn Progress,
 ) -> Report {
-    let mut symbols = Symbols::new(input.tables, input.sections);
+    let mut symbols = Symbols::new(input.tables, input.sections)
+        .with_recorder_source(input.recorder_source.clone());
     let mut stacks = NamedStacks::default();
     let bugs = bugs(&races.pairs, &mut stacks, &mut symbols);
 
     progress.phase("context", trace.totals().events);
     let limits = Limits::within(options.memory);
     let questions = questions(&bugs, &races.pairs);
-    let mut context = Context::new(trace.threads(), questions, LiveHeap::new(limits));
+    let mut context = Context::new(
+        trace.threads(),
+        questions,
+        LiveHeap::new(limits).with_collector(input.is_collected),
+    );
     let mut watch = Watch::new(trace);
     Merge::new(trace).run(&mut (&mut context, &mut watch));
     progress.advance(trace.totals().events);

@@ -10,6 +10,9 @@
 //! bins of one common width that doubles as the recording goes on (`series`); [`growth`] judges
 //! their shapes.
 //!
+//! A heap with a garbage collector is judged by what the collector left: up to the end of its last
+//! collection, and only if there were [`COLLECTIONS_MIN`] of them.
+//!
 //! # Where we differ
 //! Memory does not grow with the length of the log: it takes 40 bytes a live block, and at most
 //! [`Limits::points`] bins for all curves together, which get coarser when that is used up.
@@ -52,6 +55,16 @@ impl Default for Limits {
     }
 }
 
+/// After fewer collections than this, what is live says nothing of what stays.
+pub const COLLECTIONS_MIN: u32 = 6;
+
+/// A garbage collector, as the events tell of it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Collector {
+    collections: u32,
+    last: Timestamp,
+}
+
 /// A block that is live.
 #[derive(Clone, Copy, Debug)]
 struct Block {
@@ -83,6 +96,8 @@ pub struct LiveHeap {
     total: Series,
     totals: Totals,
     end: Timestamp,
+    /// `None` if the program frees by itself.
+    collector: Option<Collector>,
 }
 
 /// What the whole heap did.
@@ -173,7 +188,15 @@ impl LiveHeap {
             total: Series::new(BinWidth::FINEST),
             totals: Totals::default(),
             end: Timestamp::default(),
+            collector: None,
         }
+    }
+
+    /// The same for a program whose blocks are freed by a garbage collector.
+    #[must_use]
+    pub fn with_collector(mut self, is_collected: bool) -> Self {
+        self.collector = is_collected.then(Collector::default);
+        self
     }
 
     /// Takes in an event; those that are not about the heap only move the clock on.
@@ -182,6 +205,11 @@ impl LiveHeap {
         match event.kind {
             EventKind::Alloc => self.allocate(event),
             EventKind::Free => self.free(Address(event.object), event.time),
+            EventKind::GcEnd => {
+                let collector = self.collector.get_or_insert_default();
+                collector.collections += 1;
+                collector.last = collector.last.max(event.time);
+            }
             _ => {}
         }
     }
@@ -278,9 +306,14 @@ impl LiveHeap {
         self.totals.live_at_end_blocks = self.blocks.len() as u64;
         drop(self.blocks);
         let (width, end) = (self.width, self.end);
+        let judged = self.collector.map(|collector| Judged {
+            bins: self.width.bin_of(collector.last),
+            is_enough: collector.collections >= COLLECTIONS_MIN,
+        });
         self.total.coarsen(width);
         let curve = self.total.to_curve(last);
-        let sites = self.sites.into_iter().map(|site| site.finish(width, last, end, &curve));
+        let sites =
+            self.sites.into_iter().map(|site| site.finish(width, last, end, &curve, judged));
         let mut sites: Vec<SiteHistory> = sites.collect();
         sites.sort_by(|a, b| b.peak_bytes.cmp(&a.peak_bytes).then(a.stack.cmp(&b.stack)));
 
@@ -295,6 +328,13 @@ impl LiveHeap {
     }
 }
 
+/// Up to where the curves of a collected heap are judged.
+#[derive(Clone, Copy, Debug)]
+struct Judged {
+    bins: u32,
+    is_enough: bool,
+}
+
 impl Site {
     fn finish(
         mut self,
@@ -302,11 +342,15 @@ impl Site {
         last: u32,
         end: Timestamp,
         total: &series::Curve,
+        judged: Option<Judged>,
     ) -> SiteHistory {
         self.series.coarsen(width);
         let curve = self.series.to_curve(last);
-        let Growth { verdict, confidence, slope_per_bin, freed_at_exit, why } =
-            judge(&curve, last + 1, total);
+        let Growth { verdict, confidence, slope_per_bin, freed_at_exit, why } = match judged {
+            None => judge(&curve, last + 1, total),
+            Some(Judged { is_enough: false, .. }) => Growth::too_few_collections(),
+            Some(Judged { bins, .. }) => judge(&self.series.to_curve_until(bins), bins + 1, total),
+        };
         SiteHistory {
             stack: self.stack,
             type_name: self.type_name,
@@ -402,6 +446,34 @@ mod tests {
         let history = heap.finish();
         assert_eq!(history.totals.live_at_end_bytes, 200_000);
         assert!(history.sites.iter().all(|site| site.points.last().unwrap().live_bytes == 5_000));
+    }
+
+    #[test]
+    fn a_collected_heap_is_judged_by_what_the_collector_left() {
+        // Every block is freed after the collection that follows it, or never.
+        let heap_with = |collections: u64, leaks: bool| {
+            let mut heap = LiveHeap::new(Limits::default()).with_collector(true);
+            for i in 0..4_000_u64 {
+                let ns = i * 100_000;
+                heap.event(&alloc(1, 0x1000 + i * 64, 64, ns));
+                let every = 4_000 / (collections + 1);
+                if i % every == every - 1 && i / every < collections {
+                    let time = Timestamp::from_ns(ns);
+                    heap.event(&Event { time, ..Event::new(EventKind::GcEnd) });
+                    let first = i + 1 - every;
+                    for old in (first..=i).filter(|_| !leaks) {
+                        heap.event(&free(0x1000 + old * 64, ns + 1));
+                    }
+                }
+            }
+            heap.finish().sites.remove(0).growth
+        };
+        assert_eq!(heap_with(2, true), GrowthVerdict::Steady);
+        assert_eq!(heap_with(20, true), GrowthVerdict::LinearLeak);
+        for collections in [0, 2, 6, 7, 20] {
+            let growth = heap_with(collections, false);
+            assert!(!growth.is_leak(), "{collections} collections: {growth:?}");
+        }
     }
 
     #[test]

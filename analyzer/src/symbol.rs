@@ -8,6 +8,7 @@
 
 mod go;
 mod module;
+mod qualify;
 pub mod trim;
 
 use std::collections::HashMap;
@@ -71,7 +72,7 @@ pub struct Place<'a>(pub &'a Frame);
 
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.0.file, self.0.line) {
+        match (self.0.file.as_deref().map(short), self.0.line) {
             (Some(file), Some(line)) => write!(f, "{file}:{line}"),
             (Some(file), None) => f.write_str(file),
             (None, Some(line)) => write!(f, "location {line}"),
@@ -82,6 +83,17 @@ impl fmt::Display for Place<'_> {
             },
         }
     }
+}
+
+/// A path without the folder that a package manager or the toolchain put it in: the name and version
+/// of the crate say more.
+fn short(path: &str) -> &str {
+    if let Some((_, rest)) = path.split_once("/registry/src/") {
+        return rest.split_once('/').map_or(path, |(_, path)| path);
+    }
+    path.strip_prefix("/rustc/")
+        .and_then(|rest| rest.split_once('/'))
+        .map_or(path, |(_, path)| path)
 }
 
 /// A stack's frame that people should look at: the innermost that is the program's own.
@@ -107,6 +119,8 @@ pub struct Section {
 pub struct Symbols<'log> {
     tables: &'log Tables,
     load: Box<dyn Fn(ModuleId) -> Vec<Section> + 'log>,
+    /// The folder of the recorder's own sources.
+    recorder_source: Option<String>,
     modules: HashMap<ModuleId, Option<ModuleNames>>,
     sites: HashMap<CallSiteId, Rc<[Frame]>>,
 }
@@ -121,7 +135,14 @@ impl<'log> Symbols<'log> {
     /// Names by these tables, and the sections that `load` gives for a module.
     pub fn new(tables: &'log Tables, load: impl Fn(ModuleId) -> Vec<Section> + 'log) -> Self {
         let (modules, sites) = (HashMap::new(), HashMap::new());
-        Self { tables, load: Box::new(load), modules, sites }
+        Self { tables, load: Box::new(load), recorder_source: None, modules, sites }
+    }
+
+    /// The same, with the folder that the recorder's own sources were in.
+    #[must_use]
+    pub fn with_recorder_source(mut self, folder: Option<String>) -> Self {
+        self.recorder_source = folder;
+        self
     }
 
     /// The stack's frames, innermost first, without the recorder's and the runtime's own.
@@ -137,7 +158,15 @@ impl<'log> Symbols<'log> {
         if let (Some(leaf), Some(location)) = (frames.first_mut(), self.leaf_location(&sites)) {
             let file = tables.string(location.file).filter(|file| !file.is_empty());
             if !trim::is_machinery_file(&all, file.unwrap_or_default()) {
-                leaf.file = file.map(str::to_owned).or(leaf.file.take());
+                // The compiler's paths are relative where those of debug information are whole.
+                let is_same = |whole: &str, file: &str| {
+                    whole.strip_suffix(file).is_some_and(|folder| folder.ends_with('/'))
+                };
+                match (leaf.file.as_deref(), file) {
+                    (Some(whole), Some(file)) if is_same(whole, file) => {}
+                    (_, Some(file)) => leaf.file = Some(file.to_owned()),
+                    (_, None) => {}
+                }
                 leaf.line = some(location.line).or(leaf.line);
                 leaf.column = some(location.column);
                 leaf.code = None;
@@ -187,7 +216,10 @@ impl<'log> Symbols<'log> {
     fn code(&mut self, module: ModuleId, offset: u64) -> Vec<Frame> {
         let load = &self.load;
         let names = self.modules.entry(module).or_insert_with(|| ModuleNames::new(&load(module)));
-        let named = names.as_ref().map(|names| names.frames(offset)).unwrap_or_default();
+        let mut named = names.as_ref().map(|names| names.frames(offset)).unwrap_or_default();
+        for frame in &mut named {
+            qualify::qualify(frame, self.recorder_source.as_deref());
+        }
         if !named.is_empty() {
             return named;
         }

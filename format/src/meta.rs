@@ -68,6 +68,10 @@ pub struct ProcessInfo {
     pub settings: Vec<(String, String)>,
 }
 
+/// The setting that says where the recorder's own source files were: a folder, as debug information
+/// has it.
+pub const SETTING_SOURCE: &str = "recorder-source";
+
 impl ProcessInfo {
     /// The setting with this name.
     pub fn setting(&self, name: &str) -> Option<&str> {

@@ -9,9 +9,11 @@ mod go;
 mod import;
 mod info;
 mod man;
+mod query;
 mod record;
 mod recover;
 mod verify;
+mod view;
 
 use crate::args::{Cli, Command};
 use crate::exit::{Failure, Outcome};
@@ -28,6 +30,8 @@ pub(crate) fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Record(args) => record::run(&args, shared),
         Command::Analyze(args) => analyze::run(&args, shared),
         Command::Explain(args) => explain::run(&args, shared),
+        Command::View(args) => view::run(&args),
+        Command::Query(args) => query::run(&args, shared),
         Command::Info(args) => info::run(&args),
         Command::Dump(args) => dump::run(&args),
         Command::Verify(args) => verify::run(&args),

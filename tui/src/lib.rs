@@ -1,38 +1,32 @@
-//! The explorer: scrubbing the timelines of a log in a terminal. Not there yet.
+//! The explorer: scrubbing the timelines of a log in a terminal, or by a script without one.
 //!
-//! What will live here is a model that is plain data, pure updates, views that only draw, and
-//! workers that ask the analyzer for pages. Today the crate holds the place of those in the house,
-//! with the dependencies that they will have, and [`run`] says that there is nothing to see; the
-//! binary offers no command for it.
+//! What is on the screen is a [`model::Model`], plain data. [`update::update`] is the only thing
+//! that changes it, by a [`message::Message`]; what it wants done outside comes back as
+//! [`message::Effect`]s. [`view::draw`] draws the model and nothing else. Questions about the log
+//! are answered by an [`engine::Engine`] from the level-of-detail [`index`] and from chunks decoded
+//! on demand: behind a [`worker`] thread in a [`terminal`], at once in a [`script`].
+//!
+//! Everything that a person can do is one table, [`action::ACTIONS`]: the key map, the help screen,
+//! the palette and scripts follow from it.
 
 #![forbid(unsafe_code)]
 
-use std::path::Path;
+pub mod action;
+pub mod desk;
+pub mod engine;
+pub mod export;
+pub mod index;
+pub mod keymap;
+pub mod marks;
+pub mod message;
+pub mod model;
+pub mod page;
+pub mod query;
+pub mod script;
+pub mod terminal;
+pub mod theme;
+pub mod update;
+pub mod view;
+pub mod worker;
 
-/// Why the explorer did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RunError {
-    /// This version has no explorer.
-    #[error("this version of mmtrace has no explorer: read the log with `analyze` and `dump`")]
-    NotThere,
-}
-
-/// Opens the explorer on a log.
-///
-/// # Errors
-/// [`RunError::NotThere`], always, in this version.
-pub fn run(_log: &Path) -> Result<(), RunError> {
-    Err(RunError::NotThere)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_explorer_says_that_it_is_not_there_and_what_is() {
-        let error = run(Path::new("run.log")).unwrap_err();
-        assert!(error.to_string().contains("`analyze` and `dump`"), "{error}");
-    }
-}
+pub use terminal::{RunError, ViewOptions, run};

@@ -2,7 +2,7 @@
 
 use mmtrace_format::chunk::{AccessColumns, Chunk, ChunkError, ChunkHeader, SyncColumns};
 use mmtrace_format::log::ReadError;
-use mmtrace_format::meta::SETTING_STREAMS_IN_TIME;
+use mmtrace_format::meta::{SETTING_SOURCE, SETTING_STREAMS_IN_TIME};
 use mmtrace_format::{Gap, Log, ModuleId};
 
 use crate::order::Lanes;
@@ -56,6 +56,11 @@ pub(super) fn facts(log: &Log) -> LogFacts {
         complete: log.is_complete(),
         duration_ns: log.time_range().map_or(0, |(first, last)| last.ns.saturating_sub(first.ns)),
     }
+}
+
+/// The folder that the recorder's own sources were in.
+pub(super) fn recorder_source(log: &Log) -> Option<String> {
+    log.info().setting(SETTING_SOURCE).map(str::to_owned)
 }
 
 /// The sections that the log has of a module. Damaged ones name nothing.

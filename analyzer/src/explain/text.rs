@@ -15,7 +15,7 @@ pub fn render(
     symbols: &mut Symbols<'_>,
     options: &TextOptions<'_>,
 ) -> String {
-    let mut page = Page::new(options.width, options.color);
+    let mut page = Page::new(options.width, options.color).below(options.folder);
     let (first, second) = (explanation.first, explanation.second);
     let verdict = match &explanation.relation {
         Relation::Same => paint(Tone::Heading, format!("{} is one event", first.at)),

@@ -101,6 +101,19 @@ pub(crate) struct Growth {
     pub(crate) why: String,
 }
 
+impl Growth {
+    /// Nothing can be said of a heap that was hardly ever collected.
+    pub(crate) fn too_few_collections() -> Self {
+        Self {
+            verdict: GrowthVerdict::Steady,
+            confidence: 0.0,
+            slope_per_bin: 0.0,
+            freed_at_exit: false,
+            why: "too few garbage collections to tell what stays".to_owned(),
+        }
+    }
+}
+
 /// Judges a site's curve; `recording_bins` is how long the whole recording is, and `total` the
 /// curve of all sites together.
 pub(crate) fn judge(curve: &Curve, recording_bins: u32, total: &Curve) -> Growth {

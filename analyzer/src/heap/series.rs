@@ -124,10 +124,17 @@ impl Series {
 
     /// Every bin from the site's first to `last`, quiet ones included.
     pub(crate) fn to_curve(&self, last: u32) -> Curve {
-        let Some(first) = self.bins.first() else { return Curve::default() };
+        self.to_curve_until(self.bins.last().map_or(last, |bin| bin.number.max(last)))
+    }
+
+    /// The same, without what came after `last`.
+    pub(crate) fn to_curve_until(&self, last: u32) -> Curve {
+        let Some(first) = self.bins.first().filter(|first| first.number <= last) else {
+            return Curve::default();
+        };
         let mut curve = Curve { first_bin: first.number, ..Curve::default() };
         let mut live = 0_i64;
-        for bin in &self.bins {
+        for bin in self.bins.iter().take_while(|bin| bin.number <= last) {
             curve.fill_to(bin.number, live);
             curve.high.push(clamp(live.saturating_add(bin.high)));
             curve.low.push(clamp(live.saturating_add(bin.low)));

@@ -43,7 +43,7 @@ pub(super) struct Record {
 
 impl Record {
     #[inline]
-    fn new(first_granule: u64, last_place: u64, flags: u32, segment: u32) -> Self {
+    pub(super) fn new(first_granule: u64, last_place: u64, flags: u32, segment: u32) -> Self {
         let key = (first_granule << FLAG_BITS) | u64::from(flags);
         Self {
             high: (key >> 32) as u32,
@@ -63,6 +63,13 @@ impl Record {
     pub(super) fn granules(self) -> std::ops::RangeInclusive<u64> {
         let first = self.granule();
         first..=(first & !PLACE_MASK) | u64::from(self.tail & PLACE_MASK as u32)
+    }
+
+    /// How many granules there are.
+    #[inline]
+    pub(super) fn len(self) -> usize {
+        let first_place = self.granule() as u32 & PLACE_MASK as u32;
+        ((self.tail & PLACE_MASK as u32) - first_place + 1) as usize
     }
 
     /// [`WRITES`], [`ATOMIC`], [`RESETS`].

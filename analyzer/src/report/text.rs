@@ -31,13 +31,23 @@ pub struct TextOptions<'a> {
     pub log: &'a str,
     /// The most findings to show in full; the first lines count all.
     pub findings: usize,
+    /// The folder that paths are shown relative to, if they are below it.
+    pub folder: Option<&'a str>,
     /// Where to take source lines from, to show them under stacks.
     pub source: Option<SourceLines<'a>>,
 }
 
 impl Default for TextOptions<'_> {
     fn default() -> Self {
-        Self { width: 100, color: false, unicode: true, log: "LOG", findings: 20, source: None }
+        Self {
+            width: 100,
+            color: false,
+            unicode: true,
+            log: "LOG",
+            findings: 20,
+            folder: None,
+            source: None,
+        }
     }
 }
 
@@ -53,7 +63,7 @@ impl fmt::Debug for TextOptions<'_> {
 
 /// The report as text. Equal reports and options give equal text.
 pub fn render(report: &Report, options: &TextOptions<'_>) -> String {
-    let mut page = Page::new(options.width, options.color);
+    let mut page = Page::new(options.width, options.color).below(options.folder);
     write_head(&mut page, options, report);
     write_findings(&mut page, options, report);
     write_stuck(&mut page, options, report);

@@ -54,10 +54,12 @@ impl ModuleNames {
             return go;
         }
         let mut frames = self.dwarf_frames(address);
-        if frames.last().is_none_or(|frame| frame.function.is_none()) {
+        // Line tables alone name functions without their paths.
+        let is_bare = |name: &String| !name.contains("::");
+        if frames.last().is_none_or(|frame| frame.function.as_ref().is_none_or(is_bare)) {
             let function = self.function(address);
             match frames.last_mut() {
-                Some(frame) => frame.function = function,
+                Some(frame) => frame.function = function.or(frame.function.take()),
                 None if function.is_some() => frames.push(Frame { function, ..Frame::default() }),
                 None => {}
             }

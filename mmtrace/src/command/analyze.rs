@@ -106,7 +106,9 @@ pub(super) fn text(path: &Path, report: &Report) -> String {
 /// How text about a log is to look here. Colours are taken out later where they have to be.
 pub(super) fn with_text_options<T>(log: &str, write: impl FnOnce(&TextOptions<'_>) -> T) -> T {
     let files = SourceFiles::default();
+    let folder = std::env::current_dir().ok();
     write(&TextOptions {
+        folder: folder.as_deref().and_then(Path::to_str),
         width: width(),
         color: true,
         unicode: speaks_utf8(),
@@ -196,7 +198,7 @@ fn width() -> usize {
 }
 
 /// Whether the locale promises characters beyond ASCII. Without any locale, files and pipes do.
-fn speaks_utf8() -> bool {
+pub(super) fn speaks_utf8() -> bool {
     let setting = ["LC_ALL", "LC_CTYPE", "LANG"]
         .into_iter()
         .filter_map(|name| std::env::var(name).ok())

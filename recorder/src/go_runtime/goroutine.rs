@@ -2,8 +2,6 @@
 
 use mmtrace_format::{StackId, ThreadId};
 
-use super::walk::StackBounds;
-
 /// A function that was entered and has not returned.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Activation {
@@ -38,8 +36,6 @@ pub struct Goroutine {
     pub(super) is_started: bool,
     /// What it is going to wait for, if whoever parks it does not know.
     pub(super) waits_for: u64,
-    /// The stack that it was last seen on.
-    pub(super) bounds: StackBounds,
 }
 
 impl Goroutine {
@@ -55,7 +51,6 @@ impl Goroutine {
             parked: 0,
             is_started: false,
             waits_for: 0,
-            bounds: StackBounds::default(),
         }
     }
 

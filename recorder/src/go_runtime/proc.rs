@@ -151,11 +151,6 @@ impl Proc {
         let len = word::encode_event(event, &mut record);
         self.cursor.push_some(record, len)
     }
-
-    /// What was filtered so far is to be recorded again: memory may be other memory from here on.
-    pub(super) fn begin_epoch(&mut self) {
-        self.filter.begin_epoch();
-    }
 }
 
 /// Whether accesses after the event may stand in another relation to other goroutines' than those

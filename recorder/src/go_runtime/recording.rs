@@ -1,7 +1,7 @@
 //! The process's one recording: its log, its tables, and who writes into it.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mmtrace_format::handshake::{self, Handshake};
@@ -29,6 +29,8 @@ pub(super) struct Recording {
     sealer: Sealer,
     streams: AtomicU32,
     threads: AtomicU32,
+    /// Whether the program has ended: what its other threads still do is not missed.
+    is_over: AtomicBool,
 }
 
 impl Recording {
@@ -82,6 +84,7 @@ impl Recording {
             sealer: Sealer::default(),
             streams: AtomicU32::new(0),
             threads: AtomicU32::new(0),
+            is_over: AtomicBool::new(false),
         }));
         recording.start();
         Ok(Some(recording))
@@ -106,6 +109,7 @@ impl Recording {
 
     /// Ends it: everything that was published is in the file when this returns.
     pub(super) fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
         // If it fails the log stays as that of a killed program, and says so to its reader.
         let _ = self.log.close(self.clock.now());
     }
@@ -154,7 +158,9 @@ impl Recording {
 
     /// Counts events that found no room.
     pub(super) fn count_lost(&self, events: u64) {
-        self.log.count_lost(LossReason::Stopped, events);
+        if !self.is_over.load(Ordering::Relaxed) {
+            self.log.count_lost(LossReason::Stopped, events);
+        }
     }
 
     /// The number of a string.

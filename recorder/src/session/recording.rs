@@ -7,6 +7,7 @@ use mmtrace_format::layout::LossReason;
 use mmtrace_format::live::{
     CloseError, Closed, CreateError, LiveLog, LiveOptions, Slot, SlotLabel,
 };
+use mmtrace_format::meta::SETTING_SOURCE;
 use mmtrace_format::table::TableEntry;
 use mmtrace_format::{ModuleId, ProcessInfo, StackId, StreamId, StringId, ThreadId, Timestamp};
 
@@ -224,7 +225,11 @@ fn process_info(plan: &Plan, clock: Clock) -> ProcessInfo {
         page_size: 4096,
         cpu_count: std::thread::available_parallelism().map_or(0, |count| count.get() as u32),
         clock: clock.name().to_owned(),
-        settings: vec![("full".to_owned(), u8::from(plan.is_full).to_string())],
+        settings: vec![
+            ("full".to_owned(), u8::from(plan.is_full).to_string()),
+            // Where our own frames are, for programs whose debug information has no paths.
+            (SETTING_SOURCE.to_owned(), concat!(env!("CARGO_MANIFEST_DIR"), "/src/").to_owned()),
+        ],
     }
 }
 

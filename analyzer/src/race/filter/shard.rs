@@ -84,7 +84,8 @@ impl Shard {
     /// Looks at the records of one part.
     pub(super) fn look_at(&mut self, records: &[Record], window: &Window) {
         for batch in records.chunks(AHEAD) {
-            self.reserve(batch.len());
+            // For all of it at once: growing moves the cells that were found.
+            self.reserve(batch.iter().map(|record| record.len()).sum());
             // Independent loads, step by step: cells, moments and clocks come from memory side by
             // side for the whole batch, not one after the other.
             let mut ahead = [Ahead::default(); AHEAD];
@@ -116,7 +117,6 @@ impl Shard {
 
     #[cold]
     fn look_at_range(&mut self, record: Record, ahead: &Ahead, window: &Window) {
-        self.reserve(record.granules().count());
         for granule in record.granules() {
             let home = self.home_of(granule);
             if record.flags() & RESETS == 0 {
@@ -338,5 +338,42 @@ impl<T: Default> Pool<T> {
     fn free(&mut self, number: u64) {
         self.items[(number - 1) as usize] = T::default();
         self.free.push(number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Epoch, Slot, VectorClock};
+
+    /// Two threads that know nothing of each other, a segment each.
+    fn window() -> Window {
+        let moment = |slot, clock| Moment { epoch: Epoch { slot: Slot::new(slot), time: 1 }, clock };
+        let mut window = Window::default();
+        window.moments = vec![moment(0, 0), moment(1, 0)];
+        window.clocks = vec![VectorClock::new()];
+        window
+    }
+
+    fn write(granule: u64, segment: u32) -> Record {
+        Record::new(granule, granule & 63, WRITES, segment)
+    }
+
+    /// The table once grew in the middle of a batch, for a copy of many granules, and what came
+    /// after it in the batch went to the cells of the table before: their races were lost.
+    #[test]
+    fn a_copy_that_makes_the_table_grow_moves_nobody_elses_history() {
+        for filled in 80..160 {
+            let mut records: Vec<Record> = (0..filled).map(|granule| write(granule, 0)).collect();
+            records.push(Record::new(1 << 20, 63, 0, 0));
+            let after = 2 << 20..(2 << 20) + 14;
+            records.extend(after.clone().map(|granule| write(granule, 0)));
+            records.extend(after.clone().map(|granule| write(granule, 1)));
+            let mut shard = Shard::default();
+            shard.look_at(&records, &window());
+            let mut suspects: Vec<u64> = shard.suspects().collect();
+            suspects.sort_unstable();
+            assert!(suspects.iter().copied().eq(after), "after {filled} granules: {suspects:?}");
+        }
     }
 }

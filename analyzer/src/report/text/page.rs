@@ -69,11 +69,22 @@ pub(crate) struct Page {
     text: String,
     width: usize,
     color: bool,
+    /// What paths below here need not begin with; empty if they are all to be whole.
+    folder: String,
 }
 
 impl Page {
     pub(crate) fn new(width: usize, color: bool) -> Self {
-        Self { text: String::new(), width: width.max(40), color }
+        Self { text: String::new(), width: width.max(40), color, folder: String::new() }
+    }
+
+    /// The same, with paths below `folder` relative to it.
+    pub(crate) fn below(mut self, folder: Option<&str>) -> Self {
+        let folder = folder.unwrap_or_default().trim_end_matches('/');
+        if !folder.is_empty() {
+            self.folder = format!("{folder}/");
+        }
+        self
     }
 
     pub(crate) fn into_text(self) -> String {
@@ -103,7 +114,7 @@ impl Page {
         self.piece(lead);
         let mut column = indent + lead.text.chars().count();
         let mut at_start = true;
-        for word in text.split(' ') {
+        for word in self.relative(text).split(' ') {
             let len = word.chars().count();
             if !at_start && column + 1 + len > self.width {
                 self.text.push('\n');
@@ -121,7 +132,7 @@ impl Page {
     }
 
     fn piece(&mut self, piece: &Painted) {
-        let text = clean(&piece.text);
+        let text = clean(&self.relative(&piece.text));
         // Codes around nothing would hide the spaces before them from `line`.
         if text.is_empty() {
             return;
@@ -132,6 +143,12 @@ impl Page {
         } else {
             self.text.push_str(&text);
         }
+    }
+}
+
+impl Page {
+    fn relative(&self, text: &str) -> String {
+        if self.folder.is_empty() { text.to_owned() } else { text.replace(&self.folder, "") }
     }
 }
 

@@ -1,0 +1,255 @@
+//! Places in a lane: which record is at a time, what a record is, when it happened.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use mmtrace_analyzer::EventRef;
+use mmtrace_format::chunk::{AccessColumns, SyncColumns};
+use mmtrace_format::{Access, Event, EventKind, Log};
+
+use super::Engine;
+use crate::index::{Index, Lane, LaneFragment, partition};
+
+/// Decoded chunks that are kept.
+const CHUNKS_KEPT: usize = 12;
+
+/// A record of a lane: its place in program order, and when it happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment {
+    /// The lane.
+    pub lane: usize,
+    /// Its place in the lane's program order, as [`EventRef`] counts.
+    pub index: u64,
+    /// When.
+    pub time_ns: u64,
+}
+
+/// What a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// An event of the sync lane.
+    Event(Event),
+    /// So many accesses in a row, all at one time.
+    Accesses {
+        /// How many.
+        count: u32,
+        /// When.
+        time_ns: u64,
+        /// The first one's place in the access lane of its chunk.
+        first: u32,
+    },
+}
+
+impl Record {
+    /// When it happened.
+    pub fn time_ns(&self) -> u64 {
+        match self {
+            Self::Event(event) => event.time.ns,
+            Self::Accesses { time_ns, .. } => *time_ns,
+        }
+    }
+
+    /// How many places of program order it takes.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Event(event) => u64::from(event.kind != EventKind::Switch),
+            Self::Accesses { count, .. } => u64::from(*count),
+        }
+    }
+
+    /// Whether it takes no place: the stream's business, not the lane's.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A decoded chunk.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// The events.
+    pub sync: SyncColumns,
+    accesses: std::sync::OnceLock<Vec<Access>>,
+}
+
+/// The chunks that were looked at last.
+#[derive(Debug, Default)]
+pub struct ChunkCache {
+    chunks: VecDeque<(u32, Option<Arc<Decoded>>)>,
+}
+
+impl ChunkCache {
+    /// A chunk's events; `None` if they cannot be read.
+    pub fn get(&mut self, log: &Log, chunk: u32) -> Option<Arc<Decoded>> {
+        if let Some(place) = self.chunks.iter().position(|&(known, _)| known == chunk) {
+            let found = self.chunks.remove(place)?;
+            self.chunks.push_front(found);
+        } else {
+            let decoded = decode(log, chunk as usize).map(Arc::new);
+            self.chunks.truncate(CHUNKS_KEPT - 1);
+            self.chunks.push_front((chunk, decoded));
+        }
+        self.chunks.front().and_then(|(_, decoded)| decoded.clone())
+    }
+}
+
+/// A chunk's events; `None` if they cannot be read.
+pub(crate) fn decode(log: &Log, chunk: usize) -> Option<Decoded> {
+    let mut decoded = Decoded::default();
+    log.chunk(chunk).ok()?.decode_sync(&mut decoded.sync).ok()?;
+    Some(decoded)
+}
+
+impl Decoded {
+    /// The chunk's accesses, decoded when first asked for; none if they cannot be read.
+    pub fn accesses(&self, log: &Log, chunk: u32) -> &[Access] {
+        self.accesses.get_or_init(|| {
+            let mut columns = AccessColumns::default();
+            let read = log.chunk(chunk as usize).ok().map(|it| it.decode_accesses(&mut columns));
+            match read {
+                Some(Ok(())) => columns.iter().collect(),
+                _ => Vec::new(),
+            }
+        })
+    }
+
+    /// Goes through a fragment in program order: each record with its place in the fragment.
+    pub fn each(&self, log: &Log, chunk: u32, place: u32, mut visit: impl FnMut(u64, Record)) {
+        let entry = &log.chunks()[chunk as usize];
+        let (events, accesses) = entry.fragment_extent(place as usize);
+        let before = events.start.checked_sub(1).and_then(|at| self.sync.events.get(at as usize));
+        let mut time_ns = before.map_or(entry.header.first_time.ns, |event| event.time.ns);
+        let mut next_access = accesses.start;
+        let mut index = 0;
+        for at in events.start as usize..events.end as usize {
+            let Some(event) = self.sync.events.get(at) else { break };
+            let end = self.sync.access_ends[at].clamp(next_access, accesses.end);
+            if end > next_access {
+                let count = end - next_access;
+                visit(index, Record::Accesses { count, time_ns, first: next_access });
+                index += u64::from(count);
+                next_access = end;
+            }
+            time_ns = event.time.ns;
+            let record = Record::Event(*event);
+            visit(index, record);
+            index += record.len();
+        }
+        if accesses.end > next_access {
+            let count = accesses.end - next_access;
+            visit(index, Record::Accesses { count, time_ns, first: next_access });
+        }
+    }
+}
+
+/// The number of the fragment that a place of program order lies in.
+fn fragment_of_index(index: &Index, lane: &Lane, at: u64) -> Option<usize> {
+    let begins = |number| index.fragment(lane, number).first_index <= at;
+    partition(index.fragment_count(lane), begins).checked_sub(1)
+}
+
+/// The number of the last fragment that begins not after a time.
+fn fragment_at(index: &Index, lane: &Lane, time_ns: u64) -> Option<usize> {
+    let begins = |number| index.fragment(lane, number).first_ns <= time_ns;
+    partition(index.fragment_count(lane), begins).checked_sub(1)
+}
+
+impl Engine<'_> {
+    pub(crate) fn decoded(&mut self, fragment: LaneFragment) -> Option<Arc<Decoded>> {
+        if fragment.chunk as usize >= self.log.chunks().len() {
+            return None;
+        }
+        self.cache.get(self.log, fragment.chunk)
+    }
+
+    /// The last record of a lane that happened not after a time, with what it is.
+    pub fn moment_at(&mut self, lane: usize, time_ns: u64) -> Option<(Moment, Record)> {
+        let index = Arc::clone(&self.index);
+        let facts = index.lane(lane);
+        let mut number = fragment_at(&index, &facts, time_ns)?;
+        // A fragment may have nothing but a switch in it.
+        for _ in 0..64 {
+            let fragment = index.fragment(&facts, number);
+            let mut found = None;
+            if let Some(decoded) = self.decoded(fragment) {
+                decoded.each(self.log, fragment.chunk, fragment.place, |at, record| {
+                    if record.time_ns() <= time_ns && !record.is_empty() {
+                        let last = at + record.len() - 1;
+                        found = Some((fragment.first_index + last, record));
+                    }
+                });
+            }
+            if let Some((at, record)) = found {
+                return Some((Moment { lane, index: at, time_ns: record.time_ns() }, record));
+            }
+            number = number.checked_sub(1)?;
+        }
+        None
+    }
+
+    /// The record at a place of a lane's program order.
+    pub fn moment_of(&mut self, lane: usize, at: u64) -> Option<(Moment, Record)> {
+        let index = Arc::clone(&self.index);
+        let facts = index.lane(lane);
+        let fragment = index.fragment(&facts, fragment_of_index(&index, &facts, at)?);
+        let decoded = self.decoded(fragment)?;
+        let mut found = None;
+        decoded.each(self.log, fragment.chunk, fragment.place, |place, record| {
+            let first = fragment.first_index + place;
+            if first <= at && at < first + record.len() {
+                found = Some((Moment { lane, index: at, time_ns: record.time_ns() }, record));
+            }
+        });
+        found
+    }
+
+    /// The access at a moment, if it is one.
+    pub fn access(&mut self, moment: Moment) -> Option<Access> {
+        let index = Arc::clone(&self.index);
+        let facts = index.lane(moment.lane);
+        let number = fragment_of_index(&index, &facts, moment.index)?;
+        let fragment = index.fragment(&facts, number);
+        let decoded = self.decoded(fragment)?;
+        let mut place = None;
+        decoded.each(self.log, fragment.chunk, fragment.place, |at, record| {
+            let start = fragment.first_index + at;
+            if let Record::Accesses { count, first, .. } = record {
+                if start <= moment.index && moment.index < start + u64::from(count) {
+                    // Less than `count`, which is a u32.
+                    place = Some(first as usize + (moment.index - start) as usize);
+                }
+            }
+        });
+        decoded.accesses(self.log, fragment.chunk).get(place?).copied()
+    }
+
+    /// The moment that an event reference names.
+    pub fn resolve(&mut self, event: EventRef) -> Option<Moment> {
+        let lane = self.index.lane_of(event.thread)?;
+        self.moment_of(lane, event.index).map(|(moment, _)| moment)
+    }
+
+    /// The last event of a lane, accesses aside, that happened not after a time.
+    pub fn event_at(&mut self, lane: usize, time_ns: u64) -> Option<(Moment, Event)> {
+        let index = Arc::clone(&self.index);
+        let facts = index.lane(lane);
+        let mut number = fragment_at(&index, &facts, time_ns)?;
+        for _ in 0..64 {
+            let fragment = index.fragment(&facts, number);
+            let mut found = None;
+            if let Some(decoded) = self.decoded(fragment) {
+                decoded.each(self.log, fragment.chunk, fragment.place, |at, record| {
+                    if let Record::Event(event) = record {
+                        if event.time.ns <= time_ns && !record.is_empty() {
+                            found = Some((fragment.first_index + at, event));
+                        }
+                    }
+                });
+            }
+            if let Some((at, event)) = found {
+                return Some((Moment { lane, index: at, time_ns: event.time.ns }, event));
+            }
+            number = number.checked_sub(1)?;
+        }
+        None
+    }
+}

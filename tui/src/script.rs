@@ -1,0 +1,279 @@
+//! The explorer without a terminal: a script of actions, and screens as text, pictures or JSON.
+//!
+//! A line is an action with what it needs to know (`goto 1.5ms`), or one of
+//!
+//! ```text
+//! # a comment
+//! key j j ctrl-o      keys, as if they were pressed
+//! type state:mutex    characters, as if they were typed
+//! tick 500ms          time goes by, for what is played
+//! size 200x50         the screen has another size
+//! screen NAME         the screen as it is now is part of the output
+//! ```
+//!
+//! Everything that is asked for is answered before the next line, so the same script on the same log
+//! gives the same bytes everywhere. Without a `screen` line the output is the last screen.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mmtrace_analyzer::Silent;
+use mmtrace_format::Log;
+use ratatui::buffer::Buffer;
+
+use crate::action::Command;
+use crate::desk::{Desk, has_edges_unasked, is_analysed_unasked, kept_notes};
+use crate::engine::causality::Causality;
+use crate::engine::findings;
+use crate::export;
+use crate::index::{IndexError, open_or_build};
+use crate::keymap::{Chord, Keymap};
+use crate::message::{Answer, Effect, Message, Request};
+use crate::model::{Facts, Link, Model};
+use crate::query::parse_time;
+use crate::theme::Theme;
+use crate::update::update;
+use crate::view::screen;
+
+/// What a script runs with.
+#[derive(Clone, Debug)]
+pub struct ScriptOptions {
+    /// Columns and rows.
+    pub size: (u16, u16),
+    /// How it looks.
+    pub theme: Theme,
+    /// The keys.
+    pub keymap: Arc<Keymap>,
+    /// Where to begin.
+    pub link: Option<Link>,
+}
+
+/// A screen that a script asked for.
+#[derive(Clone, Debug)]
+pub struct Shot {
+    /// Its name; empty for the last screen.
+    pub name: String,
+    /// The screen.
+    pub buffer: Buffer,
+    /// What was on it.
+    pub model: Model,
+}
+
+/// What a script gave.
+#[derive(Debug)]
+pub struct ScriptOutput {
+    /// The screens.
+    pub shots: Vec<Shot>,
+    /// What would have gone to the clipboard.
+    pub copied: Vec<String>,
+    /// How long each line took, from the message to the drawn screen.
+    pub frames: Vec<Duration>,
+    /// How long it took until the first screen with all states on it could be drawn.
+    pub first_frame: Duration,
+}
+
+/// A script cannot be run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScriptError {
+    /// A line cannot be understood.
+    #[error("line {line}: {what}")]
+    Line {
+        /// The line, from 1.
+        line: usize,
+        /// Why.
+        what: String,
+    },
+    /// The log cannot be indexed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+}
+
+/// A line of a script.
+enum Step {
+    Message(Message),
+    Screen(String),
+}
+
+/// Runs a script.
+///
+/// # Errors
+/// [`ScriptError`]. A line that does nothing sensible is no error: the screen says so.
+pub fn run_script(
+    log: &Log,
+    script: &str,
+    options: &ScriptOptions,
+) -> Result<ScriptOutput, ScriptError> {
+    let steps = parse(script)?;
+    let begin = Instant::now();
+    let (index, _) = open_or_build(log, &mut |_, _| true)?;
+    let mut stage = Stage::new(log, Desk::new(log, Arc::new(index)), options);
+    let mut shots = Vec::new();
+    let mut frames = Vec::new();
+    stage.begin(options);
+    let mut buffer = screen(&stage.model);
+    let first_frame = begin.elapsed();
+    for step in steps {
+        match step {
+            Step::Message(message) => {
+                let begin = Instant::now();
+                stage.happen(message);
+                buffer = screen(&stage.model);
+                frames.push(begin.elapsed());
+            }
+            Step::Screen(name) => {
+                let (model, buffer) = (stage.model.clone(), buffer.clone());
+                shots.push(Shot { name, buffer, model });
+            }
+        }
+    }
+    if shots.is_empty() {
+        let buffer = screen(&stage.model);
+        shots.push(Shot { name: String::new(), buffer, model: stage.model.clone() });
+    }
+    Ok(ScriptOutput { shots, copied: stage.copied, frames, first_frame })
+}
+
+fn parse(script: &str) -> Result<Vec<Step>, ScriptError> {
+    let mut steps = Vec::new();
+    for (line, text) in (1..).zip(script.lines()) {
+        let text = text.trim();
+        if text.is_empty() || text.starts_with('#') {
+            continue;
+        }
+        let error = |what: String| ScriptError::Line { line, what };
+        let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+        match word {
+            "key" => {
+                for key in rest.split_whitespace() {
+                    let chord: Chord =
+                        key.parse().map_err(|e: crate::keymap::KeyError| error(e.to_string()))?;
+                    steps.push(Step::Message(Message::Key(chord)));
+                }
+            }
+            "type" => {
+                let keys = rest.chars().map(|c| Step::Message(Message::Key(c.into())));
+                steps.extend(keys);
+            }
+            "tick" => {
+                let ns = parse_time(rest).ok_or_else(|| error(format!("`{rest}` is no time")))?;
+                steps.push(Step::Message(Message::Tick(ns)));
+            }
+            "size" => {
+                let (width, height) = parse_size(rest)
+                    .ok_or_else(|| error(format!("`{rest}` is no size, like 80x24")))?;
+                steps.push(Step::Message(Message::Resize(width, height)));
+            }
+            "screen" => steps.push(Step::Screen(rest.trim().to_owned())),
+            _ => {
+                let command = text.parse::<Command>();
+                let command = command.map_err(|e| error(e.to_string()))?;
+                steps.push(Step::Message(Message::Command(command)));
+            }
+        }
+    }
+    Ok(steps)
+}
+
+/// Columns and rows: `80x24`.
+pub fn parse_size(text: &str) -> Option<(u16, u16)> {
+    let (width, height) = text.trim().split_once('x')?;
+    let size = (width.parse().ok()?, height.parse().ok()?);
+    (size.0 >= 20 && size.0 <= 1000 && size.1 >= 6 && size.1 <= 500).then_some(size)
+}
+
+/// A model and a desk that answers it at once.
+struct Stage<'log> {
+    log: &'log Log,
+    desk: Desk<'log>,
+    model: Model,
+    copied: Vec<String>,
+    has_findings: bool,
+    has_causality: bool,
+}
+
+impl<'log> Stage<'log> {
+    fn new(log: &'log Log, desk: Desk<'log>, options: &ScriptOptions) -> Self {
+        let facts = Facts::of(log);
+        let mut model = Model::new(facts, options.size, options.theme, Arc::clone(&options.keymap));
+        let (notes, problem) = kept_notes(log.path(), &model.facts);
+        model.notes = notes;
+        model.message = problem;
+        let copied = Vec::new();
+        Self { log, desk, model, copied, has_findings: false, has_causality: false }
+    }
+
+    fn begin(&mut self, options: &ScriptOptions) {
+        self.model.pending_link = options.link.clone();
+        let lanes = self.desk.lanes(true);
+        self.happen(Message::Answer(lanes));
+        if is_analysed_unasked(self.log) {
+            self.happen_all(vec![Effect::Ask(Request::Findings)]);
+        }
+        if has_edges_unasked(self.log) {
+            self.happen_all(vec![Effect::Ask(Request::Causality)]);
+        }
+    }
+
+    fn happen(&mut self, message: Message) {
+        let effects = update(&mut self.model, message);
+        self.happen_all(effects);
+    }
+
+    /// Does what is to be done outside, and what that leads to, until nothing is left.
+    fn happen_all(&mut self, effects: Vec<Effect>) {
+        let mut todo: VecDeque<Effect> = effects.into();
+        while let Some(effect) = todo.pop_front() {
+            match effect {
+                Effect::Ask(request) => {
+                    for answer in self.answer(request) {
+                        todo.extend(update(&mut self.model, Message::Answer(answer)));
+                    }
+                }
+                Effect::Copy(text) => self.copied.push(text),
+                Effect::WriteScreen { path, svg } => {
+                    let buffer = screen(&self.model);
+                    if let Err(error) = export::write_screen(&buffer, self.model.theme, &path, svg)
+                    {
+                        let path = path.display();
+                        self.model.say(format!("{path} cannot be written: {error}"));
+                    }
+                }
+                // A script has neither a mouse nor a log that grows while it runs.
+                Effect::Mouse(_) | Effect::Reload => {}
+            }
+        }
+    }
+
+    fn answer(&mut self, request: Request) -> Vec<Answer> {
+        match request {
+            Request::Findings if self.has_findings => Vec::new(),
+            Request::Findings => {
+                self.has_findings = true;
+                let index = Arc::clone(self.desk.engine().index());
+                match findings::collect(self.log, &index, &Silent) {
+                    Ok(findings) => {
+                        let findings = Arc::new(findings);
+                        self.desk.set_findings(Arc::clone(&findings));
+                        vec![Answer::Findings(findings)]
+                    }
+                    Err(error) => vec![Answer::Said(error)],
+                }
+            }
+            Request::Causality if self.has_causality => Vec::new(),
+            Request::Causality => {
+                self.has_causality = true;
+                let edges = Causality::of(self.log, self.desk.engine().index());
+                self.desk.set_causality(Arc::new(edges));
+                vec![Answer::Causality]
+            }
+            Request::Search { text, query } => {
+                let matches = self.desk.engine().search(&query, &mut |_, _, _| true);
+                vec![Answer::Matches(text, Arc::new(matches))]
+            }
+            Request::StopSearch => Vec::new(),
+            request => self.desk.answer(request).into_iter().collect(),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Help, palette and prompts, over everything else.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::{fit, put, put_char};
+use crate::action::{ACTIONS, Action, Topic};
+use crate::index::STATES;
+use crate::model::Model;
+use crate::theme::Role;
+use crate::update::palette_matches;
+
+/// A box in the middle, empty inside its border. Gives the inside.
+fn window(model: &Model, title: &str, width: u16, height: u16, buffer: &mut Buffer) -> Rect {
+    let screen = buffer.area;
+    let width = width.min(screen.width);
+    let height = height.min(screen.height);
+    let area = Rect::new((screen.width - width) / 2, (screen.height - height) / 2, width, height);
+    let border = model.theme.role(Role::Faint);
+    let theme = model.theme;
+    for y in area.top()..area.bottom() {
+        for x in area.left()..area.right() {
+            let (left, right) = (x == area.left(), x + 1 == area.right());
+            let (top, bottom) = (y == area.top(), y + 1 == area.bottom());
+            let glyph = match (left || right, top || bottom) {
+                (true, true) => match (left, top) {
+                    (true, true) => theme.pick('╭', '+'),
+                    (false, true) => theme.pick('╮', '+'),
+                    (true, false) => theme.pick('╰', '+'),
+                    (false, false) => theme.pick('╯', '+'),
+                },
+                (true, false) => theme.pick('│', '|'),
+                (false, true) => theme.pick('─', '-'),
+                (false, false) => ' ',
+            };
+            if let Some(cell) = buffer.cell_mut((x, y)) {
+                cell.reset();
+            }
+            put_char(buffer, x, y, glyph, border);
+        }
+    }
+    put(buffer, area, 2, 0, &format!(" {title} "), theme.role(Role::Heading));
+    Rect::new(area.x + 2, area.y + 1, area.width.saturating_sub(4), area.height.saturating_sub(2))
+}
+
+/// The help screen's lines: from the table of actions, the key map and the table of states.
+fn help_lines(model: &Model) -> Vec<(String, String, Role)> {
+    let mut lines = Vec::new();
+    for topic in Topic::ALL {
+        lines.push((topic.title().to_owned(), String::new(), Role::Heading));
+        for spec in ACTIONS.iter().filter(|spec| spec.topic == topic) {
+            let keys: Vec<String> =
+                model.keymap.keys(spec.action).iter().map(ToString::to_string).collect();
+            let keys = if keys.is_empty() { format!(":{}", spec.name) } else { keys.join(" ") };
+            lines.push((keys, spec.help.to_owned(), Role::Text));
+        }
+        lines.push((String::new(), String::new(), Role::Text));
+    }
+    lines.push(("What lanes show".to_owned(), String::new(), Role::Heading));
+    for row in STATES {
+        let glyph = model.theme.glyph(row.state);
+        lines.push((format!("{glyph}  {}", row.name), row.meaning.to_owned(), Role::Text));
+    }
+    for (glyph, meaning) in [
+        ("* A H E", "Close up: accesses, atomics, heap, other events."),
+        ("L U S R T M", "Close up: lock, unlock, send, receive, thread begins or ends, mark."),
+    ] {
+        lines.push((glyph.to_owned(), meaning.to_owned(), Role::Text));
+    }
+    lines
+}
+
+/// How many lines the help screen has.
+pub(crate) fn help_height(model: &Model) -> u16 {
+    u16::try_from(help_lines(model).len()).unwrap_or(u16::MAX)
+}
+
+/// All keys, by topic.
+pub(super) fn help(model: &Model, scroll: u16, buffer: &mut Buffer) {
+    let (width, height) = model.size;
+    let inside = window(model, "keys", width.min(110), height, buffer);
+    let lines = help_lines(model);
+    let keys_width = 21.min(inside.width / 3);
+    for ((keys, help, role), y) in lines.iter().skip(usize::from(scroll)).zip(0..inside.height) {
+        let style = match role {
+            Role::Heading => model.theme.role(Role::Heading),
+            _ => model.theme.role(Role::Key),
+        };
+        put(buffer, inside, 0, y, &fit(keys, keys_width, model.theme.ascii), style);
+        let room = inside.width.saturating_sub(keys_width + 1);
+        let help = fit(help, room, model.theme.ascii);
+        put(buffer, inside, keys_width + 1, y, &help, Style::new());
+    }
+    let left = lines.len().saturating_sub(usize::from(scroll) + usize::from(inside.height));
+    if left > 0 {
+        let text = format!(" {left} more below ");
+        let x = inside.width.saturating_sub(u16::try_from(text.len()).unwrap_or(0));
+        put(buffer, buffer.area, inside.x + x, inside.bottom(), &text, model.theme.role(Role::Key));
+    }
+}
+
+/// The actions by name.
+pub(super) fn palette(model: &Model, text: &str, chosen: usize, buffer: &mut Buffer) {
+    let (width, height) = model.size;
+    let inside = window(model, "actions", width.min(90), (height * 2 / 3).max(8), buffer);
+    put(buffer, inside, 0, 0, &format!(": {text}_"), model.theme.role(Role::Key));
+    let matches = palette_matches(text);
+    let room = usize::from(inside.height.saturating_sub(2));
+    let skip = (chosen + 1).saturating_sub(room.max(1));
+    let shown = matches.iter().enumerate().skip(skip).zip(2..inside.height);
+    for ((number, spec), y) in shown {
+        let style = if number == chosen { model.theme.role(Role::Selected) } else { Style::new() };
+        let key = model.keymap.keys(spec.action).first().map(ToString::to_string);
+        let key = key.unwrap_or_default();
+        let line = format!("{:<18} {key:<7} {}", spec.name, spec.help);
+        put(buffer, inside, 0, y, &fit(&line, inside.width, model.theme.ascii), style);
+    }
+    if matches.is_empty() {
+        put(buffer, inside, 0, 2, "no action is called so", model.theme.role(Role::Faint));
+    }
+}
+
+/// A question, in the last line.
+pub(super) fn prompt(model: &Model, action: Action, text: &str, area: Rect, buffer: &mut Buffer) {
+    let what = action.spec().argument.unwrap_or_default();
+    let style = model.theme.role(Role::Bar);
+    buffer.set_style(area, style);
+    let blank = " ".repeat(usize::from(area.width));
+    put(buffer, area, 0, 0, &blank, style);
+    let line = format!(" {} ({what}): {text}_", action.spec().name);
+    // The end of a long text is where the typing is.
+    let skip = line.chars().count().saturating_sub(usize::from(area.width));
+    let line: String = line.chars().skip(skip).collect();
+    put(buffer, area, 0, 0, &line, style);
+}

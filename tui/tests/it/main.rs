@@ -1,0 +1,3 @@
+//! The explorer as a library: its index against brute force, its screens against goldens.
+
+mod index;
