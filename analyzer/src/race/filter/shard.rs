@@ -348,7 +348,8 @@ mod tests {
 
     /// Two threads that know nothing of each other, a segment each.
     fn window() -> Window {
-        let moment = |slot, clock| Moment { epoch: Epoch { slot: Slot::new(slot), time: 1 }, clock };
+        let moment =
+            |slot, clock| Moment { epoch: Epoch { slot: Slot::new(slot), time: 1 }, clock };
         let mut window = Window::default();
         window.moments = vec![moment(0, 0), moment(1, 0)];
         window.clocks = vec![VectorClock::new()];
