@@ -308,7 +308,11 @@ impl History {
                         }
                     }
                 }
-                EventKind::ChanMake => state.capacity = Some(event.value),
+                // Another channel may have been at this address before.
+                EventKind::ChanMake => {
+                    (sent, received, state.is_closed) = (None, None, false);
+                    state.capacity = Some(event.value);
+                }
                 EventKind::ChanSend => sent = sent.max(Some(event.value + 1)),
                 EventKind::ChanRecv => received = received.max(Some(event.value + 1)),
                 EventKind::ChanClose => state.is_closed = true,
