@@ -29,8 +29,8 @@ const SCRIPTS: [(&str, &str); 7] = [
     (
         "causes",
         "goto-lane t1\ngoto 500ns\ncause\nscreen cause\ncause\nback\nforward\neffect\n\
-         screen effect\nshade\nscreen shaded\ncancel\nshade\nkey esc\ngoto-lane t1\ngoto 300ns\n\
-         previous-change\ncritical-path\nscreen path",
+         screen effect\nshade\nscreen shaded\ncancel\nshade\nkey esc\ngoto-lane t1\ngoto 120ns\n\
+         critical-path\nscreen path",
     ),
     (
         "findings",
