@@ -2,11 +2,13 @@
 
 use crate::transcript::Folder;
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 13] = [
     "demo",
     "record",
     "analyze",
     "explain",
+    "view",
+    "query",
     "info",
     "dump",
     "verify",

@@ -12,3 +12,4 @@ mod inspect;
 mod output;
 mod record;
 mod transcript;
+mod view;

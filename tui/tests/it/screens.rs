@@ -77,7 +77,7 @@ fn shots(script: &str, size: (u16, u16), theme: Theme) -> String {
     let output = run_script(&log, script, &options).unwrap();
     let mut all = String::new();
     for shot in &output.shots {
-        all.push_str(&format!("== {}\n{}", shot.name, text(&shot.buffer)));
+        all.extend(["== ", &shot.name, "\n", &text(&shot.buffer)]);
     }
     all.replace(&folder.path().display().to_string(), "FOLDER")
 }
