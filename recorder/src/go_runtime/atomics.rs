@@ -107,8 +107,9 @@ macro_rules! hook {
             // SAFETY: see the module.
             let $variable = unsafe { <$atomic>::from_ptr(variable) };
             let caller = Caller { context, caller_pc, pc, g, frame };
+            let operation = || $operation;
             // SAFETY: see the module.
-            unsafe { perform(&caller, address, size_of::<$int>() as u32, || $operation) };
+            unsafe { perform(&caller, address, size_of::<$int>() as u32, operation) };
         }
     };
 }
