@@ -122,9 +122,7 @@ pub fn run_script(
     let mut buffer = screen(&stage.model);
     let first_frame = begin.elapsed();
     stage.work_out();
-    if !steps.iter().any(|step| matches!(step, Step::Message(_))) {
-        buffer = screen(&stage.model);
-    }
+    buffer.clone_from(&screen(&stage.model));
     for step in steps {
         match step {
             Step::Message(message) => {

@@ -122,7 +122,8 @@ impl Engine<'_> {
                 lines.push(format!("the end of {name}"));
             } else {
                 lines.push(format!("{} {:#x}", reason.name(), event.object));
-                lines.extend(self.object_lines(event.object, time_ns, false));
+                let own = self.index.lane(lane).thread;
+                lines.extend(self.object_lines(event.object, time_ns, false, Some(own)));
             }
         }
         if let Some(waker) = self.waker_of(lane, time_ns) {

@@ -125,8 +125,14 @@ impl Engine<'_> {
         }
     }
 
-    /// An object's state as lines.
-    pub fn object_lines(&mut self, address: u64, time_ns: u64, with_accesses: bool) -> Vec<String> {
+    /// An object's state as lines. `asking` knows of itself that it waits.
+    pub fn object_lines(
+        &mut self,
+        address: u64,
+        time_ns: u64,
+        with_accesses: bool,
+        asking: Option<ThreadId>,
+    ) -> Vec<String> {
         let state = self.object_at(address, time_ns, with_accesses);
         let mut lines = Vec::new();
         let ago = |then: u64| format!("{} ago", duration(time_ns.saturating_sub(then)));
@@ -147,6 +153,9 @@ impl Engine<'_> {
             lines.push("held by nobody".to_owned());
         }
         for &(thread, waits, since) in &state.waiters {
+            if Some(thread) == asking {
+                continue;
+            }
             let who = self.lane_name(thread);
             lines.push(format!("{who} waits for it ({}), since {}", waits.spec().name, ago(since)));
         }
@@ -308,7 +317,11 @@ impl History {
                         }
                     }
                 }
-                EventKind::ChanMake => state.capacity = Some(event.value),
+                // Another channel may have been at this address before.
+                EventKind::ChanMake => {
+                    (sent, received, state.is_closed) = (None, None, false);
+                    state.capacity = Some(event.value);
+                }
                 EventKind::ChanSend => sent = sent.max(Some(event.value + 1)),
                 EventKind::ChanRecv => received = received.max(Some(event.value + 1)),
                 EventKind::ChanClose => state.is_closed = true,

@@ -51,16 +51,8 @@ impl Facts {
     /// The log in a line.
     pub fn line(&self) -> String {
         let length = duration(self.last_ns - self.first_ns);
-        let mut line = format!(
-            "{}  {length}  {}  {}",
-            self.name,
-            counted(self.threads, "lane"),
-            counted(self.records, "record"),
-        );
-        if !self.gaps.is_empty() {
-            line = format!("{line}  {}", counted(self.gaps.len() as u64, "gap"));
-        }
-        line
+        let (lanes, records) = (counted(self.threads, "lane"), counted(self.records, "record"));
+        format!("{}  {length}  {lanes}  {records}", self.name)
     }
 }
 

@@ -162,6 +162,7 @@ pub(super) fn next_match(model: &mut Model, next: bool) {
         search.current = Some(place);
     }
     jump(model, Some(hit.lane), hit.time_ns, Some(hit.index));
+    model.say(format!("match {} of {count}", place + 1));
 }
 
 pub(super) fn inspect(model: &mut Model, argument: &str, effects: &mut Vec<Effect>) {

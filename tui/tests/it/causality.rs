@@ -17,7 +17,8 @@ fn ring(size: u32, hops: u32) -> Program {
     let channel = |worker: u32| 0x1_0000 + u64::from(worker) * 64;
     for worker in 1..=size {
         program.event(0, EventKind::ChanMake, StackId::UNKNOWN, |event| {
-            (event.object, event.value) = (channel(worker), 1);
+            // Room for all: no send has to wait for a receive.
+            (event.object, event.value) = (channel(worker), 8);
         });
     }
     for hop in 0..hops {

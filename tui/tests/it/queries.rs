@@ -86,7 +86,7 @@ fn brute_count(trace: &Trace, log: &Log, query: &Query) -> u64 {
                     }
                     Term::From(time) => times[*at] >= *time,
                     Term::To(time) => times[*at] < *time,
-                    Term::Text(text) => "access".contains(text) || name_has(*thread, text),
+                    Term::Text(text) => "access".contains(text) || name_has(trace, *thread, text),
                     _ => false,
                 };
                 query.wants_accesses() && holds != *is_turned
@@ -96,8 +96,19 @@ fn brute_count(trace: &Trace, log: &Log, query: &Query) -> u64 {
     count.count() as u64
 }
 
-fn name_has(thread: ThreadId, text: &str) -> bool {
-    let name = if thread == ThreadId::MAIN { "t0 main".to_owned() } else { thread.to_string() };
+fn name_has(trace: &Trace, thread: ThreadId, text: &str) -> bool {
+    let named = trace.lines().iter().rev().find_map(|line| match line {
+        Line::Event(other, event) if *other == thread && event.kind == EventKind::Name => {
+            let name = mmtrace_format::StringId::new(u32::try_from(event.value).unwrap());
+            Some(trace.tables().string(name).unwrap_or_default())
+        }
+        _ => None,
+    });
+    let name = match named.unwrap_or_default() {
+        "" if thread == ThreadId::MAIN => "t0 main".to_owned(),
+        "" => thread.to_string(),
+        name => format!("{thread} {name}").to_lowercase(),
+    };
     name.contains(text)
 }
 
@@ -151,7 +162,7 @@ fn event_holds(
                 }
                 _ => false,
             });
-            in_stack || event.kind.name().contains(text) || name_has(thread, text)
+            in_stack || event.kind.name().contains(text) || name_has(trace, thread, text)
         }
         _ => false,
     }

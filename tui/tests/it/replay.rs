@@ -58,6 +58,11 @@ impl Replay {
                     self.owners.insert(object, None);
                 }
             }
+            EventKind::ChanMake => {
+                self.sent.insert(object, 0);
+                self.received.insert(object, 0);
+                self.closed.remove(&object);
+            }
             EventKind::ChanSend => *self.sent.entry(object).or_default() += 1,
             EventKind::ChanRecv => *self.received.entry(object).or_default() += 1,
             EventKind::ChanClose => {

@@ -29,8 +29,8 @@ const SCRIPTS: [(&str, &str); 7] = [
     (
         "causes",
         "goto-lane t1\ngoto 500ns\ncause\nscreen cause\ncause\nback\nforward\neffect\n\
-         screen effect\nshade\nscreen shaded\ncancel\nshade\nkey esc\ngoto-lane t1\ngoto 300ns\n\
-         previous-change\ncritical-path\nscreen path",
+         screen effect\nshade\nscreen shaded\ncancel\nshade\nkey esc\ngoto-lane t1\ngoto 120ns\n\
+         critical-path\nscreen path",
     ),
     (
         "findings",
@@ -77,7 +77,7 @@ fn shots(script: &str, size: (u16, u16), theme: Theme) -> String {
     let output = run_script(&log, script, &options).unwrap();
     let mut all = String::new();
     for shot in &output.shots {
-        all.push_str(&format!("== {}\n{}", shot.name, text(&shot.buffer)));
+        all.extend(["== ", &shot.name, "\n", &text(&shot.buffer)]);
     }
     all.replace(&folder.path().display().to_string(), "FOLDER")
 }

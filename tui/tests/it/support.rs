@@ -11,12 +11,12 @@ use mmtrace_tui::engine::{Engine, findings};
 use mmtrace_tui::index::{Detail, Index, build_in_memory};
 
 /// The index of a log.
-pub fn index_of(log: &Log) -> Arc<Index> {
+pub(crate) fn index_of(log: &Log) -> Arc<Index> {
     Arc::new(build_in_memory(log, Detail::States, &mut |_, _| true).unwrap())
 }
 
 /// An engine that knows the edges.
-pub fn engine_of(log: &Log) -> Engine<'_> {
+pub(crate) fn engine_of(log: &Log) -> Engine<'_> {
     let index = index_of(log);
     let mut engine = Engine::new(log, Arc::clone(&index));
     engine.set_causality(Arc::new(Causality::of(log, &index)));
@@ -24,7 +24,7 @@ pub fn engine_of(log: &Log) -> Engine<'_> {
 }
 
 /// An engine that knows the findings, too.
-pub fn analysed(log: &Log) -> Engine<'_> {
+pub(crate) fn analysed(log: &Log) -> Engine<'_> {
     let mut engine = engine_of(log);
     let index = Arc::clone(engine.index());
     engine.set_findings(Arc::new(findings::collect(log, &index, &Silent).unwrap()));
@@ -32,14 +32,14 @@ pub fn analysed(log: &Log) -> Engine<'_> {
 }
 
 /// A trace that is written line by line, with times of its own.
-pub struct Program {
+pub(crate) struct Program {
     /// The trace.
-    pub trace: Trace,
+    pub(crate) trace: Trace,
 }
 
 impl Program {
     /// A program of a main thread and workers that it starts at one place.
-    pub fn new(workers: u32) -> Self {
+    pub(crate) fn new(workers: u32) -> Self {
         let mut program = Self { trace: Trace::new() };
         let main = program.site("app::main", 3);
         program.event(0, EventKind::Start, StackId::UNKNOWN, |_| {});
@@ -51,12 +51,12 @@ impl Program {
     }
 
     /// A place in the program.
-    pub fn site(&mut self, function: &str, line: u32) -> StackId {
+    pub(crate) fn site(&mut self, function: &str, line: u32) -> StackId {
         self.trace.stack(StackId::UNKNOWN, function, "src/app.rs", line)
     }
 
     /// Appends an event.
-    pub fn event(
+    pub(crate) fn event(
         &mut self,
         thread: u32,
         kind: EventKind,
@@ -69,25 +69,25 @@ impl Program {
     }
 
     /// Appends a wait's beginning.
-    pub fn block(&mut self, thread: u32, reason: BlockReason, object: u64, stack: StackId) {
+    pub(crate) fn block(&mut self, thread: u32, reason: BlockReason, object: u64, stack: StackId) {
         self.event(thread, EventKind::Block, stack, |event| {
             (event.detail, event.object) = (reason as u32, object);
         });
     }
 
     /// Appends an event on an object.
-    pub fn on(&mut self, thread: u32, kind: EventKind, object: u64, stack: StackId) {
+    pub(crate) fn on(&mut self, thread: u32, kind: EventKind, object: u64, stack: StackId) {
         self.event(thread, kind, stack, |event| event.object = object);
     }
 
     /// Appends an access of eight bytes.
-    pub fn access(&mut self, thread: u32, kind: AccessKind, address: u64, stack: StackId) {
+    pub(crate) fn access(&mut self, thread: u32, kind: AccessKind, address: u64, stack: StackId) {
         let access = Access { kind, address: Address(address), size: 8, stack };
         self.trace.push_access(ThreadId::new(thread), access);
     }
 
     /// Lets time go by: a thread marks it.
-    pub fn pass(&mut self, thread: u32, steps: u32) {
+    pub(crate) fn pass(&mut self, thread: u32, steps: u32) {
         for _ in 0..steps {
             self.event(thread, EventKind::Fence, StackId::UNKNOWN, |_| {});
         }
@@ -96,7 +96,7 @@ impl Program {
 
 /// Workers that wait for a lock and for a channel, and race on an address; the last two stay
 /// blocked on each other's locks.
-pub fn small_program() -> Trace {
+pub(crate) fn small_program() -> Trace {
     let (lock, channel, raced) = (0x100, 0x200, 0x300);
     let mut program = Program::new(4);
     let [serve, send, write, wait] = [
