@@ -153,19 +153,22 @@ fn written(shots: &[Shot], form: ScreenForm, theme: Theme) -> String {
 }
 
 fn timings(result: &ScriptOutput) -> String {
-    let mut frames = result.frames.clone();
-    frames.sort_unstable();
-    let at = |percent: usize| {
-        let place = (frames.len() * percent).div_ceil(100).saturating_sub(1);
-        frames.get(place).copied().unwrap_or_default()
-    };
     let ms = |time: Duration| format!("{:.2} ms", time.as_secs_f64() * 1e3);
+    let spread = |times: &[Duration]| {
+        let mut times = times.to_vec();
+        times.sort_unstable();
+        let at = |percent: usize| {
+            let place = (times.len() * percent).div_ceil(100).saturating_sub(1);
+            ms(times.get(place).copied().unwrap_or_default())
+        };
+        format!("median {}, 99th percentile {}, longest {}", at(50), at(99), at(100))
+    };
     format!(
-        "first frame {}; {} frames: median {}, 99th percentile {}, longest {}",
+        "first frame {}; {} frames: {}; {} states at the cursor: {}",
         ms(result.first_frame),
-        frames.len(),
-        ms(at(50)),
-        ms(at(99)),
-        ms(at(100))
+        result.frames.len(),
+        spread(&result.frames),
+        result.details.len(),
+        spread(&result.details)
     )
 }

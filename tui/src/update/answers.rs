@@ -83,6 +83,8 @@ fn take_lanes(
     effects: &mut Vec<Effect>,
 ) {
     let is_first = model.lanes.lanes.is_empty();
+    // Presence alone does not tell groups.
+    let has_groups = has_states && !model.has_states;
     let was_whole = model.window == model.facts.whole();
     let was_at_end = model.window.to_ns == model.facts.whole().to_ns;
     model.facts = facts;
@@ -97,6 +99,8 @@ fn take_lanes(
     }
     if is_first {
         model.cursor_ns = whole.from_ns + whole.len_ns() / 2;
+    }
+    if is_first || has_groups {
         model.fold_large_groups();
     }
     model.arrange();
