@@ -181,7 +181,13 @@ impl Filter {
 
     /// Whether the access need not be recorded; if it need, the next one of its kind will not.
     #[inline]
-    pub(super) fn repeats(&mut self, kind: AccessKind, address: u64, place: u64, epoch: u64) -> bool {
+    pub(super) fn repeats(
+        &mut self,
+        kind: AccessKind,
+        address: u64,
+        place: u64,
+        epoch: u64,
+    ) -> bool {
         let what = address | u64::from(kind.tag()) << ADDRESS_BITS;
         let word = what ^ place ^ epoch ^ self.memory;
         // Neighbours in memory get neighbouring entries, and a read and a write of one word two.
