@@ -105,6 +105,7 @@ pub struct Context<'t> {
     pending: HashMap<usize, Pending>,
     /// The addresses in question, ascending, and the blocks that hold them at the moment.
     blocks: Vec<(u64, Option<Block>)>,
+    tests: HashSet<StringId>,
     tests_over: HashSet<StringId>,
     position: u64,
 }
@@ -149,6 +150,7 @@ impl<'t> Context<'t> {
             questions,
             pending,
             blocks,
+            tests: HashSet::new(),
             tests_over: HashSet::new(),
             position: 0,
         }
@@ -162,6 +164,11 @@ impl<'t> Context<'t> {
     /// What is known of a thread.
     pub fn life(&self, thread: ThreadId) -> Option<&Life> {
         self.lives.get(self.dense(thread)?)
+    }
+
+    /// The tests that were begun, in no order.
+    pub fn tests(&self) -> impl Iterator<Item = StringId> {
+        self.tests.iter().copied()
     }
 
     /// The heap at the end, if the log has anything about it.
@@ -258,7 +265,11 @@ impl<'t> Context<'t> {
         let life = &mut self.lives[dense];
         match event.kind {
             EventKind::Name => life.name = StringId::new(low_32(event.value)),
-            EventKind::TestStart => life.test = Some(StringId::new(low_32(event.value))),
+            EventKind::TestStart => {
+                let test = StringId::new(low_32(event.value));
+                life.test = Some(test);
+                self.tests.insert(test);
+            }
             EventKind::TestEnd => {
                 self.tests_over.insert(StringId::new(low_32(event.value)));
             }

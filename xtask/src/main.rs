@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod deny;
 mod format_table;
+mod go_race_tests;
 mod release;
 mod synthetic;
 mod tool;
@@ -65,6 +66,18 @@ enum Verb {
         #[arg(value_name = "TRACE")]
         traces: Vec<String>,
     },
+    /// The Go distribution's own race tests, each recorded and judged from its log.
+    GoRaceTests {
+        /// Another `go` than that of PATH.
+        #[arg(long, value_name = "PROGRAM")]
+        go: Option<PathBuf>,
+        /// Only every N-th test.
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        every: usize,
+        /// Only tests with this in their names.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        only: String,
+    },
     /// Writes the event table of docs/FORMAT.md from the code.
     FormatTable,
     /// What must hold before a release: sizes of files, paths in documents, leftovers.
@@ -87,6 +100,9 @@ fn main() -> ExitCode {
         Verb::Oracle { traces } => verbs::oracle(traces),
         Verb::Kill { kills } => verbs::kill(kills),
         Verb::Bench { generator, traces } => bench::run_traces(generator.as_deref(), &traces),
+        Verb::GoRaceTests { go, every, only } => {
+            go_race_tests::run_all(go.as_deref(), every, &only)
+        }
         Verb::FormatTable => format_table::write(),
         Verb::Release => release::run(),
         Verb::Readme => verbs::readme(),

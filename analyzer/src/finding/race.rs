@@ -75,6 +75,7 @@ impl Writer<'_, '_> {
             }
             .in_words()
         };
+        let test = self.test(first, second).or_else(|| self.test_by_code(&sides));
         let [first_side, second_side] = sides;
         Finding {
             kind: FindingKind::Race,
@@ -82,7 +83,7 @@ impl Writer<'_, '_> {
             severity: if certain { Severity::Error } else { Severity::Note },
             title: title(&first_side, &second_side),
             count: members().map(|pair| pair.event_pairs).sum(),
-            test: self.test(first, second),
+            test,
             evidence: Evidence::Race(Box::new(RaceEvidence {
                 why,
                 allocated_at: first.block.or(second.block).map(|block| self.allocation(&block)),
@@ -234,6 +235,23 @@ impl Writer<'_, '_> {
         let any = left_behind.or_else(|| sides.iter().find(|side| side.test.is_some()))?;
         self.text(any.test?)
     }
+
+    /// The test that the code of a side was written in: what timers and cleanups call descends from
+    /// no test's goroutine, but is mostly a function inside of one.
+    fn test_by_code(&self, sides: &[RaceSide]) -> Option<String> {
+        let stacks = sides.iter().flat_map(|side| &side.stack);
+        let functions: Vec<&str> =
+            stacks.filter_map(|frame| enclosing_function(frame.function.as_deref()?)).collect();
+        let tests = self.context.tests().filter_map(|test| self.text(test));
+        // Sides inside of two tests name neither for sure: the order of names decides, not of a set.
+        tests.filter(|test| functions.contains(&test.as_str())).min()
+    }
+}
+
+/// `TestX` of Go's `example.org/m/pkg.TestX.func1.2`: the function that closures are written in.
+fn enclosing_function(function: &str) -> Option<&str> {
+    let name = function.rsplit('/').next()?;
+    name.split('.').nth(1)
 }
 
 fn title(first: &RaceSide, second: &RaceSide) -> String {
@@ -248,5 +266,22 @@ pub fn side_in_words(side: &RaceSide) -> String {
         }
         Some(frame) => format!("{} at {frame}", side.access),
         None => format!("{} at an unknown place", side.access),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closures_are_written_in_a_function_of_their_package() {
+        for (function, enclosing) in [
+            ("example.org/m/pkg.TestX.func1.2", Some("TestX")),
+            ("main.main", Some("main")),
+            ("gopkg.in/yaml%2ev3.Unmarshal", Some("Unmarshal")),
+            ("main", None),
+        ] {
+            assert_eq!(enclosing_function(function), enclosing, "{function}");
+        }
     }
 }
