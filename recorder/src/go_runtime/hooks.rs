@@ -438,18 +438,36 @@ pub unsafe extern "C" fn func_enter(
     let Some(goroutine) = (unsafe { context.as_mut() }) else { return };
     // SAFETY: see the module.
     let Some(proc) = (unsafe { proc_of(g) }) else { return };
-    let callers = proc.called_from(goroutine.callers, pc);
     // SAFETY: `g` is current.
+    let depth = unsafe { depth_of(g, frame) };
+    goroutine.unwind_to(depth);
+    let callers = proc.called_from(goroutine.callers, pc);
+    goroutine.enter(callers, depth);
+}
+
+/// How deep in the stack of `g` a frame is.
+#[inline]
+unsafe fn depth_of(g: usize, frame: u64) -> u32 {
+    // SAFETY: the caller's.
     let bounds = unsafe { StackBounds::of(g as u64) };
     // A stack has at most one gigabyte.
-    goroutine.enter(callers, bounds.high.wrapping_sub(frame) as u32);
+    bounds.high.wrapping_sub(frame) as u32
 }
 
 /// `__tsan_func_exit`: the innermost function returns.
-pub unsafe extern "C" fn func_exit(context: *mut Goroutine) {
+pub unsafe extern "C" fn func_exit(
+    context: *mut Goroutine,
+    _a: u64,
+    _b: u64,
+    _c: u64,
+    g: usize,
+    frame: u64,
+) {
     // SAFETY: see the module.
     if let Some(goroutine) = unsafe { context.as_mut() } {
-        goroutine.leave();
+        // It calls this hook from where it called that of its entry.
+        // SAFETY: `g` is current.
+        goroutine.unwind_to(unsafe { depth_of(g, frame) });
     }
 }
 
