@@ -76,7 +76,9 @@ fn library(output: &Path) -> Result<Vec<u8>, String> {
     for source in ["recorder/go", "recorder/src", "recorder/Cargo.toml", "format/src"] {
         println!("cargo::rerun-if-changed={}", root.join(source).display());
     }
-    let target = output.join("go-runtime");
+    // Beside the profiles of the outer build, so that all of them share it: OUT_DIR is
+    // TARGET/PROFILE/build/PACKAGE/out.
+    let target = output.ancestors().nth(4).unwrap_or(output).join("go-runtime");
     // What the outer build has downloaded is enough, mostly.
     build(&manifest, &target, &["--offline"]).or_else(|_| build(&manifest, &target, &[]))?;
     read(&target.join("go-runtime/libmmtrace_go_runtime.a"))

@@ -8,6 +8,7 @@ use mmtrace_format::EventKind;
 use mmtrace_format::event::BlockReason;
 
 /// The address of an object, as events name it.
+#[inline]
 pub(crate) fn address_of<T: ?Sized>(object: &T) -> u64 {
     std::ptr::from_ref(object).cast::<()>().addr() as u64
 }

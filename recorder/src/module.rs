@@ -1,10 +1,12 @@
 //! What is mapped into the process: the program and its shared objects.
 
+#[cfg(feature = "record")]
 mod symbols;
 
 use std::ops::Range;
 use std::path::PathBuf;
 
+#[cfg(feature = "record")]
 pub(crate) use symbols::copy_symbols;
 
 /// A module as the dynamic linker has it mapped.

@@ -74,6 +74,7 @@ pub use self::{
 
 /// Applies `wrap` to the guard of a lock's result, poisoned or not.
 #[cfg(feature = "record")]
+#[inline]
 fn map_guard<G, H>(result: LockResult<G>, wrap: impl FnOnce(G) -> H) -> LockResult<H> {
     match result {
         Ok(guard) => Ok(wrap(guard)),
@@ -83,6 +84,7 @@ fn map_guard<G, H>(result: LockResult<G>, wrap: impl FnOnce(G) -> H) -> LockResu
 
 /// Applies `wrap` to the guard of a try-lock's result, poisoned or not.
 #[cfg(feature = "record")]
+#[inline]
 fn map_try_guard<G, H>(result: TryLockResult<G>, wrap: impl FnOnce(G) -> H) -> TryLockResult<H> {
     match result {
         Ok(guard) => Ok(wrap(guard)),

@@ -239,7 +239,7 @@ mod tests {
     fn a_line_is_a_name_and_what_the_action_needs() {
         let goto = Command { action: Action::Goto, argument: Some("1.5 ms".to_owned()) };
         assert_eq!("goto  1.5 ms ".parse(), Ok(goto));
-        assert_eq!("help".parse(), Ok(Action::Help.into()));
+        assert_eq!("help".parse(), Ok(Command::from(Action::Help)));
         let error = "zoom".parse::<Command>().unwrap_err();
         assert_eq!(error.to_string(), "there is no action `zoom`: did you mean `zoom-in`?");
         assert!("help me".parse::<Command>().is_err());

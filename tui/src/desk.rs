@@ -67,7 +67,7 @@ impl<'log> Desk<'log> {
             Request::Page(request) => Answer::Page(Arc::new(self.engine.page(request))),
             Request::Details(request) => Answer::Details(Arc::new(self.engine.details(request))),
             Request::Object { address, time_ns } => {
-                let lines = self.engine.object_lines(address, time_ns, true);
+                let lines = self.engine.object_lines(address, time_ns, true, None);
                 Answer::Object { address, time_ns, lines }
             }
             Request::Hop { lane, time_ns, index, to_cause } => {

@@ -238,7 +238,7 @@ impl Index {
     pub fn times_until(&self, lane: &Lane, time_ns: u64) -> Times {
         let Some(last) = self.span_at(lane, time_ns) else { return [0; STATE_COUNT] };
         let block = last / BLOCK;
-        let mut times: Times = self.words(Section::Sums, self.sum_at(lane, block));
+        let mut times: Times = self.words(Section::Sums, Self::sum_at(lane, block));
         let mut current = self.span_start(lane, block * BLOCK);
         for number in block * BLOCK + 1..=last {
             let next = self.span_start(lane, number);
@@ -262,7 +262,7 @@ impl Index {
         let first = if self.span(lane, first).end_ns <= from_ns { first + 1 } else { first };
         let len = |number: usize| self.span(lane, number).len_ns();
         let longest = |block: usize, column: usize| {
-            self.word(Section::Sums, self.sum_at(lane, block) + STATE_COUNT + column)
+            self.word(Section::Sums, Self::sum_at(lane, block) + STATE_COUNT + column)
         };
         let (mut at, mut most) = (first, 0);
         while at <= last {
@@ -285,7 +285,7 @@ impl Index {
         unpack(self.word(Section::Spans, lane.span_start as usize + number))
     }
 
-    fn sum_at(&self, lane: &Lane, block: usize) -> usize {
+    fn sum_at(lane: &Lane, block: usize) -> usize {
         (lane.sum_start as usize + block) * SUM_WORDS
     }
 

@@ -104,6 +104,7 @@ pub struct Inspection {
 
 /// Everything that is on the screen.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Model {
     /// Columns and rows of the screen.
     pub size: (u16, u16),

@@ -49,6 +49,13 @@ pub struct ScriptOptions {
     pub link: Option<Link>,
 }
 
+impl Default for ScriptOptions {
+    fn default() -> Self {
+        let (theme, keymap) = (Theme::default(), Arc::default());
+        Self { size: (80, 24), theme, keymap, link: None }
+    }
+}
+
 /// A screen that a script asked for.
 #[derive(Clone, Debug)]
 pub struct Shot {
@@ -67,8 +74,11 @@ pub struct ScriptOutput {
     pub shots: Vec<Shot>,
     /// What would have gone to the clipboard.
     pub copied: Vec<String>,
-    /// How long each line took, from the message to the drawn screen.
+    /// How long each line took, from the message to the drawn screen, without the state at the
+    /// cursor: in a terminal that comes after.
     pub frames: Vec<Duration>,
+    /// How long each state at the cursor took.
+    pub details: Vec<Duration>,
     /// How long it took until the first screen with all states on it could be drawn.
     pub first_frame: Duration,
 }
@@ -111,16 +121,19 @@ pub fn run_script(
     let mut stage = Stage::new(log, Desk::new(log, Arc::new(index)), options);
     let mut shots = Vec::new();
     let mut frames = Vec::new();
-    stage.begin(options);
+    stage.open(options);
     let mut buffer = screen(&stage.model);
     let first_frame = begin.elapsed();
+    stage.work_out();
+    buffer.clone_from(&screen(&stage.model));
     for step in steps {
         match step {
             Step::Message(message) => {
                 let begin = Instant::now();
+                stage.elsewhere = Duration::ZERO;
                 stage.happen(message);
                 buffer = screen(&stage.model);
-                frames.push(begin.elapsed());
+                frames.push(begin.elapsed().saturating_sub(stage.elsewhere));
             }
             Step::Screen(name) => {
                 let (model, buffer) = (stage.model.clone(), buffer.clone());
@@ -132,7 +145,8 @@ pub fn run_script(
         let buffer = screen(&stage.model);
         shots.push(Shot { name: String::new(), buffer, model: stage.model.clone() });
     }
-    Ok(ScriptOutput { shots, copied: stage.copied, frames, first_frame })
+    let Stage { copied, details, .. } = stage;
+    Ok(ScriptOutput { shots, copied, frames, details, first_frame })
 }
 
 fn parse(script: &str) -> Result<Vec<Step>, ScriptError> {
@@ -189,6 +203,9 @@ struct Stage<'log> {
     desk: Desk<'log>,
     model: Model,
     copied: Vec<String>,
+    details: Vec<Duration>,
+    /// Time spent on what a terminal's screen does not wait for.
+    elsewhere: Duration,
     has_findings: bool,
     has_causality: bool,
 }
@@ -200,14 +217,26 @@ impl<'log> Stage<'log> {
         let (notes, problem) = kept_notes(log.path(), &model.facts);
         model.notes = notes;
         model.message = problem;
-        let copied = Vec::new();
-        Self { log, desk, model, copied, has_findings: false, has_causality: false }
+        Self {
+            log,
+            desk,
+            model,
+            copied: Vec::new(),
+            details: Vec::new(),
+            elsewhere: Duration::ZERO,
+            has_findings: false,
+            has_causality: false,
+        }
     }
 
-    fn begin(&mut self, options: &ScriptOptions) {
-        self.model.pending_link = options.link.clone();
+    fn open(&mut self, options: &ScriptOptions) {
+        self.model.pending_link.clone_from(&options.link);
         let lanes = self.desk.lanes(true);
         self.happen(Message::Answer(lanes));
+    }
+
+    /// What a worker would do beside the first screens.
+    fn work_out(&mut self) {
         if is_analysed_unasked(self.log) {
             self.happen_all(vec![Effect::Ask(Request::Findings)]);
         }
@@ -273,6 +302,13 @@ impl<'log> Stage<'log> {
                 vec![Answer::Matches(text, Arc::new(matches))]
             }
             Request::StopSearch => Vec::new(),
+            Request::Details(_) => {
+                let begin = Instant::now();
+                let answer = self.desk.answer(request);
+                self.details.push(begin.elapsed());
+                self.elsewhere += begin.elapsed();
+                answer.into_iter().collect()
+            }
             request => self.desk.answer(request).into_iter().collect(),
         }
     }

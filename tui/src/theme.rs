@@ -1,5 +1,7 @@
 //! How it looks: colours by what is meant, and characters.
 
+#![expect(clippy::unreadable_literal, reason = "colours are written as everybody writes them")]
+
 use ratatui::style::{Color, Modifier, Style};
 
 use crate::index::{Hue, State};
@@ -158,8 +160,7 @@ impl Theme {
         match self.palette {
             Palette::Dark => style.bg(rgb(0x3a2a10)),
             Palette::Light => style.bg(rgb(0xffe8c0)),
-            Palette::Sixteen => style.add_modifier(Modifier::UNDERLINED),
-            Palette::None => style.add_modifier(Modifier::UNDERLINED),
+            Palette::Sixteen | Palette::None => style.add_modifier(Modifier::UNDERLINED),
         }
     }
 }

@@ -80,6 +80,9 @@ pub(crate) fn fit(text: &str, width: u16, ascii: bool) -> String {
 /// Text in lines no longer than a width, broken at spaces; lines after the first are set in.
 fn wrap(text: &str, width: u16) -> Vec<String> {
     let width = usize::from(width).max(8);
+    if text.chars().count() <= width {
+        return vec![text.to_owned()];
+    }
     let indent = text.len() - text.trim_start().len();
     let mut lines = Vec::new();
     let mut line = " ".repeat(indent);

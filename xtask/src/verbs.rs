@@ -29,6 +29,8 @@ pub(crate) fn doc() -> anyhow::Result<Done> {
 /// Every test of every crate.
 pub(crate) fn test() -> anyhow::Result<Done> {
     run(&mut cargo(None, &["test", "--workspace"]))?;
+    // The workspace turns recording on; alone, the recorder is what its users have by default.
+    run(&mut cargo(None, &["test", "-p", "mmtrace-recorder"]))?;
     Ok(Done::Passed)
 }
 
@@ -86,17 +88,33 @@ pub(crate) fn fuzz(seconds: u32) -> anyhow::Result<Done> {
     if !succeeds(&mut command("cargo", &["fuzz", "--version"])) {
         return Ok(Done::Skipped("cargo-fuzz is not installed".to_owned()));
     }
-    for target in &targets {
-        let limit = format!("-max_total_time={seconds}");
-        // Lengths are input: one that is believed before it is checked shows as memory.
-        let mut fuzzer = cargo(
-            Some("nightly"),
-            &["fuzz", "run", target, "--", &limit, "-rss_limit_mb=1024", "-print_final_stats=1"],
-        );
-        run(fuzzer.current_dir(root().join("format")))?;
+    run(cargo(Some("nightly"), &["fuzz", "build"]).current_dir(root().join("format")))?;
+    // A fuzzer is one thread: two of them at a time.
+    for pair in targets.chunks(2) {
+        let mut running = Vec::new();
+        for target in pair {
+            let mut fuzzer = fuzzer(target, seconds);
+            running.push((target, fuzzer.spawn().context("cannot start cargo")?));
+        }
+        for (target, mut fuzzer) in running {
+            let status = fuzzer.wait().with_context(|| format!("waiting for {target}"))?;
+            ensure!(status.success(), "the fuzz target {target} ended with {status}");
+        }
     }
     say(&format!("{} fuzz targets, {seconds} s each: {}", targets.len(), targets.join(", ")));
     Ok(Done::Passed)
+}
+
+/// One fuzz target, for so many seconds.
+fn fuzzer(target: &str, seconds: u32) -> Command {
+    let limit = format!("-max_total_time={seconds}");
+    // Lengths are input: one that is believed before it is checked shows as memory.
+    let mut fuzzer = cargo(
+        Some("nightly"),
+        &["fuzz", "run", target, "--", &limit, "-rss_limit_mb=1024", "-print_final_stats=1"],
+    );
+    fuzzer.current_dir(root().join("format"));
+    fuzzer
 }
 
 /// The names of the fuzz targets, from their files.

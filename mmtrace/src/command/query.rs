@@ -19,7 +19,7 @@ use crate::quantity::counted;
 /// Prints what matches.
 pub(crate) fn run(args: &args::Query, shared: Shared) -> Result<Outcome, Failure> {
     // Words are checked before the log is: a wrong one is the quicker answer.
-    let query: Query = args.query.join(" ").parse().map_err(Failure::usage)?;
+    let query: Query = args.words.join(" ").parse().map_err(Failure::usage)?;
     let log = inputs::open(&args.log)?;
     let (index, _) = open_or_build(&log, &mut |_, _| true).map_err(Failure::log)?;
     let index = Arc::new(index);

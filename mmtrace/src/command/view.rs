@@ -28,7 +28,8 @@ pub(crate) fn run(args: &View) -> Result<Outcome, Failure> {
         // What a script writes does not depend on where it runs.
         let palette = args.theme.map_or(Palette::Dark, |name| palette(Some(name)));
         let theme = Theme { palette, ascii: args.ascii };
-        return scripted(args, &path, ScriptOptions { size: args.size, theme, keymap, link });
+        let options = ScriptOptions { size: args.size, theme, keymap, link };
+        return scripted(args, &path, &options);
     }
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         return Err(Failure::usage(anyhow!(
@@ -82,7 +83,6 @@ fn palette(asked: Option<ThemeName>) -> Palette {
     let has = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let says = |name: &str, word: &str| std::env::var(name).is_ok_and(|it| it.contains(word));
     match asked {
-        Some(ThemeName::Dark) => Palette::Dark,
         Some(ThemeName::Light) => Palette::Light,
         Some(ThemeName::Sixteen) => Palette::Sixteen,
         Some(ThemeName::None) => Palette::None,
@@ -90,11 +90,11 @@ fn palette(asked: Option<ThemeName>) -> Palette {
         None if !says("COLORTERM", "truecolor") && !says("COLORTERM", "24bit") => Palette::Sixteen,
         // Some terminals say which of the 16 colours their background is.
         None if std::env::var("COLORFGBG").is_ok_and(|it| it.ends_with(";15")) => Palette::Light,
-        None => Palette::Dark,
+        Some(ThemeName::Dark) | None => Palette::Dark,
     }
 }
 
-fn scripted(args: &View, path: &Path, options: ScriptOptions) -> Result<Outcome, Failure> {
+fn scripted(args: &View, path: &Path, options: &ScriptOptions) -> Result<Outcome, Failure> {
     let script = match args.script.as_deref() {
         None => String::new(),
         Some(file) if file == Path::new("-") => {
@@ -111,7 +111,7 @@ fn scripted(args: &View, path: &Path, options: ScriptOptions) -> Result<Outcome,
     };
     let log = inputs::open(path)?;
     let theme = options.theme;
-    let result = run_script(&log, &script, &options).map_err(|error| match error {
+    let result = run_script(&log, &script, options).map_err(|error| match error {
         ScriptError::Line { .. } => Failure::usage(error),
         error => Failure::log(error),
     })?;
@@ -136,7 +136,7 @@ fn written(shots: &[Shot], form: ScreenForm, theme: Theme) -> String {
         match form {
             ScreenForm::Text => {
                 if !shot.name.is_empty() {
-                    text.push_str(&format!("== {}\n", shot.name));
+                    text.extend(["== ", &shot.name, "\n"]);
                 }
                 text.push_str(&export::text(&shot.buffer));
             }
@@ -153,19 +153,22 @@ fn written(shots: &[Shot], form: ScreenForm, theme: Theme) -> String {
 }
 
 fn timings(result: &ScriptOutput) -> String {
-    let mut frames = result.frames.clone();
-    frames.sort_unstable();
-    let at = |percent: usize| {
-        let place = (frames.len() * percent).div_ceil(100).saturating_sub(1);
-        frames.get(place).copied().unwrap_or_default()
-    };
     let ms = |time: Duration| format!("{:.2} ms", time.as_secs_f64() * 1e3);
+    let spread = |times: &[Duration]| {
+        let mut times = times.to_vec();
+        times.sort_unstable();
+        let at = |percent: usize| {
+            let place = (times.len() * percent).div_ceil(100).saturating_sub(1);
+            ms(times.get(place).copied().unwrap_or_default())
+        };
+        format!("median {}, 99th percentile {}, longest {}", at(50), at(99), at(100))
+    };
     format!(
-        "first frame {}; {} frames: median {}, 99th percentile {}, longest {}",
+        "first frame {}; {} frames: {}; {} states at the cursor: {}",
         ms(result.first_frame),
-        frames.len(),
-        ms(at(50)),
-        ms(at(99)),
-        ms(at(100))
+        result.frames.len(),
+        spread(&result.frames),
+        result.details.len(),
+        spread(&result.details)
     )
 }

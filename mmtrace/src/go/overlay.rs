@@ -17,17 +17,17 @@ use patches::{Feature, INTERNAL_RACE, OFFSETS, PATCHES, Patch, Places, RUNTIME, 
 
 /// An overlay that can be given to `go -overlay`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Overlay {
+pub(crate) struct Overlay {
     /// The file that says which file stands for which.
-    pub json: PathBuf,
+    pub(crate) json: PathBuf,
     /// What is not recorded because this version of Go is not known well enough: plain sentences.
-    pub lost: Vec<String>,
+    pub(crate) lost: Vec<String>,
 }
 
 /// Why there is no overlay.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum OverlayError {
+pub(crate) enum OverlayError {
     /// A file of Go's cannot be read.
     #[error("{}: cannot be read: {source}", path.display())]
     Read {
@@ -72,7 +72,7 @@ pub enum OverlayError {
 ///
 /// # Errors
 /// [`OverlayError`] if Go's files cannot be read or linked to, or the copies cannot be written.
-pub fn prepare(
+pub(crate) fn prepare(
     goroot: &Path,
     go_version: &str,
     staticlib: &Path,

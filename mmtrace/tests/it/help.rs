@@ -2,12 +2,14 @@
 
 use crate::transcript::Folder;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 14] = [
     "demo",
     "go",
     "record",
     "analyze",
     "explain",
+    "view",
+    "query",
     "info",
     "dump",
     "verify",

@@ -13,3 +13,4 @@ mod inspect;
 mod output;
 mod record;
 mod transcript;
+mod view;

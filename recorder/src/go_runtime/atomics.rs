@@ -11,7 +11,6 @@
 //! all (the program's own races with it are what is being recorded).
 
 #![expect(unsafe_code, reason = "called by Go, with Go's pointers")]
-#![expect(clippy::missing_safety_doc, reason = "the same for all: see the module")]
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -32,7 +31,7 @@ struct Done {
 /// Who does it, and where.
 struct Caller {
     context: *mut Goroutine,
-    caller_pc: u64,
+    called_from: u64,
     pc: u64,
     g: usize,
     frame: u64,
@@ -54,10 +53,10 @@ unsafe fn perform(caller: &Caller, address: u64, size: u32, operation: impl FnOn
     let stripe = stripe::lock(address);
     let done = operation();
     let sequence = stripe.number();
-    let inner = [caller.pc, caller.caller_pc];
+    let inner = [caller.pc, caller.called_from];
     // SAFETY: see the module.
     let stack = unsafe { stack_here(proc, &inner, caller.g, caller.frame) };
-    let callers = proc.called_from(goroutine.callers, caller.caller_pc);
+    let callers = proc.called_from(goroutine.callers, caller.called_from);
     let event = Event {
         detail: MemoryOrder::SequentiallyConsistent as u32,
         object: address,
@@ -79,12 +78,16 @@ unsafe fn perform(caller: &Caller, address: u64, size: u32, operation: impl FnOn
 /// An argument, `offset` bytes into the frame.
 unsafe fn argument<T: Copy>(arguments: *const u8, offset: usize) -> T {
     // SAFETY: see the module; the frame has the operand there.
-    unsafe { arguments.add(offset).cast::<T>().read_unaligned() }
+    let place = unsafe { arguments.add(offset) };
+    // SAFETY: the same.
+    unsafe { place.cast::<T>().read_unaligned() }
 }
 
 unsafe fn answer<T>(arguments: *mut u8, offset: usize, value: T) {
     // SAFETY: see the module; the frame has room for the result there.
-    unsafe { arguments.add(offset).cast::<T>().write_unaligned(value) };
+    let place = unsafe { arguments.add(offset) };
+    // SAFETY: the same.
+    unsafe { place.cast::<T>().write_unaligned(value) };
 }
 
 macro_rules! hook {
@@ -106,9 +109,10 @@ macro_rules! hook {
             let variable = std::ptr::with_exposed_provenance_mut::<$int>(address as usize);
             // SAFETY: see the module.
             let $variable = unsafe { <$atomic>::from_ptr(variable) };
-            let caller = Caller { context, caller_pc, pc, g, frame };
+            let caller = Caller { context, called_from: caller_pc, pc, g, frame };
+            let operation = || $operation;
             // SAFETY: see the module.
-            unsafe { perform(&caller, address, size_of::<$int>() as u32, || $operation) };
+            unsafe { perform(&caller, address, size_of::<$int>() as u32, operation) };
         }
     };
 }

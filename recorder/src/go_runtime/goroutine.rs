@@ -2,6 +2,8 @@
 
 use mmtrace_format::{StackId, ThreadId};
 
+use super::proc::mix;
+
 /// A function that was entered and has not returned.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Activation {
@@ -24,6 +26,9 @@ pub struct Goroutine {
     pub(super) ignoring: u32,
     pub(super) thread: ThreadId,
     pub(super) parent: ThreadId,
+    /// A number that changes whenever others may take something from it, and that other goroutines
+    /// have once in 2^64.
+    pub(super) epoch: u64,
     /// How many fragments it has begun.
     pub(super) fragments: u64,
     /// The functions that are active, outermost first.
@@ -45,6 +50,7 @@ impl Goroutine {
             ignoring: 0,
             thread,
             parent,
+            epoch: mix(u64::from(thread.as_u32())),
             fragments: 0,
             activations: Vec::new(),
             parked_at: StackId::UNKNOWN,
@@ -52,6 +58,12 @@ impl Goroutine {
             is_started: false,
             waits_for: 0,
         }
+    }
+
+    /// What it does from here on may be unordered with what its past is ordered with.
+    #[inline]
+    pub(super) fn begin_epoch(&mut self) {
+        self.epoch = mix(self.epoch);
     }
 
     /// A function is entered, `depth` bytes from the stack's upper end.

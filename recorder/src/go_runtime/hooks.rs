@@ -7,7 +7,6 @@
 //! function. Other pointers are to what the hook of that name documents, for as long as it runs.
 
 #![expect(unsafe_code, reason = "called by Go, with Go's pointers")]
-#![expect(clippy::missing_safety_doc, reason = "the same for all: see the module")]
 
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -126,7 +125,9 @@ pub(super) unsafe fn running<'a>(context: *mut Goroutine, g: usize) -> Option<&'
     // SAFETY: as above.
     if !unsafe { proc.is_current(context) } {
         // SAFETY: as above.
-        unsafe { proc.switch_to(context, number_of(g, context)) };
+        let number = unsafe { number_of(g, context) };
+        // SAFETY: as above.
+        unsafe { proc.switch_to(context, number) };
     }
     Some(proc)
 }
@@ -134,12 +135,13 @@ pub(super) unsafe fn running<'a>(context: *mut Goroutine, g: usize) -> Option<&'
 /// The stack of this thread's code, from `inner` return addresses and a frame pointer outwards.
 #[inline]
 pub(super) unsafe fn stack_here(proc: &mut Proc, inner: &[u64], g: usize, frame: u64) -> StackId {
-    // SAFETY: `g` is current, and what is under it is what it works for.
-    let (stack, outer) = unsafe {
-        let current = current_of(g);
-        let outer = if current == g { 0 } else { current };
-        (StackBounds::of(g as u64), StackBounds::of(outer as u64))
-    };
+    // SAFETY: `g` is current.
+    let current = unsafe { current_of(g) };
+    let under = if current == g { 0 } else { current };
+    // SAFETY: the same.
+    let stack = unsafe { StackBounds::of(g as u64) };
+    // SAFETY: what is under it is what it works for.
+    let outer = unsafe { StackBounds::of(under as u64) };
     // SAFETY: both stacks are this thread's while it runs them.
     unsafe { proc.stack_from(inner, frame, stack, outer) }
 }
@@ -391,12 +393,11 @@ unsafe fn range(
     }
     // SAFETY: see the module.
     let Some(proc) = (unsafe { running(context, g) }) else { return };
-    match u32::try_from(size) {
-        Ok(size) => proc.access(kind, address, size, goroutine.callers, pc),
-        Err(_) => {
-            let stack = proc.called_from(goroutine.callers, pc);
-            proc.long_access(kind, address, size, stack);
-        }
+    if let Ok(size) = u32::try_from(size) {
+        proc.access(kind, address, size, goroutine.callers, pc);
+    } else {
+        let stack = proc.called_from(goroutine.callers, pc);
+        proc.long_access(kind, address, size, stack);
     }
 }
 

@@ -16,7 +16,7 @@ macro_rules! table {
         /// An entry of the table, in the order in which the patched runtime writes them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(usize)]
-        pub enum Entry {
+        pub(super) enum Entry {
             $(#[doc = $meaning] $name,)*
         }
 
@@ -99,7 +99,9 @@ pub(super) unsafe fn string<'a>(address: usize) -> Option<&'a str> {
         return None;
     }
     // SAFETY: a string is its address and its length: the caller's promise.
-    let (start, len) = unsafe { (word(address, 0), word(address, 8)) };
+    let start = unsafe { word(address, 0) };
+    // SAFETY: the same.
+    let len = unsafe { word(address, 8) };
     // SAFETY: as above.
     let bytes =
         unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance(start), len) };

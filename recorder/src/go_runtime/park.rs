@@ -4,7 +4,6 @@
 //! As for [`super::hooks`].
 
 #![expect(unsafe_code, reason = "called by Go, with Go's pointers")]
-#![expect(clippy::missing_safety_doc, reason = "the same for all: see the module")]
 
 use std::sync::OnceLock;
 
@@ -22,12 +21,12 @@ pub(super) const COLLECTION: u64 = 0x6763;
 /// for lies before the semaphore on which Go parks (fields of `sync`'s types).
 struct Reason {
     go: &'static str,
-    reason: BlockReason,
+    ours: BlockReason,
     moved: u64,
 }
 
-const fn reason(go: &'static str, reason: BlockReason, moved: u64) -> Reason {
-    Reason { go, reason, moved }
+const fn reason(go: &'static str, ours: BlockReason, moved: u64) -> Reason {
+    Reason { go, ours, moved }
 }
 
 const REASONS: &[Reason] = &[
@@ -102,7 +101,7 @@ pub unsafe extern "C" fn park(
     // SAFETY: see the module.
     let Some(goroutine) = (unsafe { context.as_mut() }) else { return };
     let known = reason_of(code);
-    let reason = known.map_or(BlockReason::Unknown, |known| known.reason);
+    let reason = known.map_or(BlockReason::Unknown, |known| known.ours);
     let waits_for = std::mem::take(&mut goroutine.waits_for);
     let object = match (reason, waits_for) {
         (BlockReason::Send | BlockReason::Receive, _) => {

@@ -12,6 +12,7 @@ use mmtrace_format::event::word::{self, RECORD_WORDS_MAX};
 use mmtrace_format::{AccessKind, Event, EventKind, StackId};
 
 use self::cold::Cold;
+pub(super) use self::tables::mix;
 use self::tables::{Callers, Filter, Places, Stacks};
 use super::goroutine::Goroutine;
 use super::recording::Recording;
@@ -72,6 +73,7 @@ impl Proc {
     /// Appends an access of the goroutine that runs, at the return address `pc` in a function that
     /// was called from `callers`.
     #[inline]
+    #[expect(unsafe_code, reason = "goroutines are pointers of Go's")]
     pub(super) fn access(
         &mut self,
         kind: AccessKind,
@@ -80,11 +82,16 @@ impl Proc {
         callers: StackId,
         pc: u64,
     ) {
-        if let Some(prefix) = self.places.find(callers, pc, size)
-            && word::fits_short(address)
-        {
-            let word = prefix | word::access_prefix(kind, 0) | address;
-            if self.filter.repeats(word) || self.cursor.push(word) {
+        if let Some(known) = self.places.find(callers, pc, size) {
+            // SAFETY: who runs here is never null and runs nowhere else.
+            let epoch = unsafe { (*self.current).epoch };
+            if self.filter.repeats(kind, address, known.mark, epoch) {
+                return;
+            }
+            if let Some(prefix) = known.prefix
+                && word::fits_short(address)
+                && self.cursor.push(prefix | word::access_prefix(kind, 0) | address)
+            {
                 return;
             }
         }
@@ -134,9 +141,11 @@ impl Proc {
 
     /// Appends an event that has its order number, if its kind has one.
     #[inline]
+    #[expect(unsafe_code, reason = "goroutines are pointers of Go's")]
     pub(super) fn numbered_event(&mut self, mut event: Event) {
         if begins_epoch(event.kind) {
-            self.filter.begin_epoch();
+            // SAFETY: who runs here is never null and runs nowhere else.
+            unsafe { &mut *self.current }.begin_epoch();
         }
         if !self.write_event(&mut event) {
             self.write_event_cold(event);
@@ -153,13 +162,35 @@ impl Proc {
     }
 }
 
-/// Whether accesses after the event may stand in another relation to other goroutines' than those
-/// before.
+/// Whether accesses after the event may be unordered with something that those before it are
+/// ordered with: whether others can take something from the event, or it makes memory another.
 ///
-/// An allocation orders nothing, and memory that it reuses was freed before the last collection
-/// ended, with which an epoch began everywhere.
+/// Allocations reuse what was freed before the last collection ended, with which all accesses count
+/// anew.
 fn begins_epoch(kind: EventKind) -> bool {
-    !matches!(kind, EventKind::Alloc | EventKind::Free)
+    use EventKind as Kind;
+
+    !matches!(
+        kind,
+        Kind::Alloc
+            | Kind::Free
+            | Kind::Switch
+            | Kind::Start
+            | Kind::Name
+            | Kind::Block
+            | Kind::Ready
+            | Kind::Select
+            | Kind::Acquire
+            | Kind::MutexLock
+            | Kind::ReadLock
+            | Kind::WriteLock
+            | Kind::WaitGroupWait
+            | Kind::ChanRecvClosed
+            | Kind::AtomicLoad
+            | Kind::AtomicCasFailed
+            | Kind::PoolGet
+            | Kind::TimerFire
+    )
 }
 
 impl std::fmt::Debug for Proc {

@@ -65,7 +65,7 @@ impl Recording {
         }
         let clock = Clock::start();
         let is_full = std::env::var_os(FULL).is_some_and(|full| !full.is_empty() && full != "0");
-        let info = process_info(program, clock, is_full);
+        let info = process_info(&program, clock, is_full);
         let log = match LiveLog::create(&path, &info, options) {
             // The process that started this one records into the file that both were told of.
             Err(CreateError::InUse { .. }) => {
@@ -191,7 +191,7 @@ impl Recording {
     }
 }
 
-fn process_info(program: PathBuf, clock: Clock, is_full: bool) -> ProcessInfo {
+fn process_info(program: &Path, clock: Clock, is_full: bool) -> ProcessInfo {
     let args = std::env::args_os().skip(1);
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let start_realtime_ns = clock::realtime_ns();

@@ -4,7 +4,6 @@
 //! As for [`super::hooks`].
 
 #![expect(unsafe_code, reason = "called by Go, with Go's pointers")]
-#![expect(clippy::missing_safety_doc, reason = "the same for all: see the module")]
 
 use mmtrace_format::event::DETAIL_MAX;
 use mmtrace_format::{Event, EventKind};

@@ -1,7 +1,11 @@
 //! `Mutex`: std's, with its locks and unlocks recorded.
 
+#![expect(unsafe_code, reason = "taking a guard apart that has a destructor")]
+
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
+use std::ptr;
 use std::sync::{self, LockResult, TryLockError, TryLockResult};
 
 use mmtrace_format::EventKind;
@@ -28,14 +32,8 @@ pub struct Mutex<T: ?Sized> {
 #[must_use = "if unused the Mutex will immediately unlock"]
 pub struct MutexGuard<'a, T: ?Sized + 'a> {
     lock: &'a Mutex<T>,
-    // Fields are dropped in their order: the unlock is numbered while the mutex is still held.
-    unlock: Unlock,
+    // Dropped after the unlock was numbered: that is done while the mutex is still held.
     inner: sync::MutexGuard<'a, T>,
-}
-
-/// Records an unlock when it is dropped.
-struct Unlock {
-    address: u64,
 }
 
 impl<T> Mutex<T> {
@@ -62,24 +60,26 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
-        if emit::on() {
-            return self.lock_recorded();
-        }
-        map_guard(self.inner.lock(), |inner| self.guard(inner))
-    }
-
-    #[track_caller]
-    fn lock_recorded(&self) -> LockResult<MutexGuard<'_, T>> {
+        // One way for both, all of it inlined: the guard then never lies in memory, which would cost
+        // more than the lock.
         let result = match self.inner.try_lock() {
             Ok(guard) => Ok(guard),
             Err(TryLockError::Poisoned(poisoned)) => Err(poisoned),
             Err(TryLockError::WouldBlock) => {
-                emit::block(BlockReason::Mutex, self.address());
+                self.blocking();
                 self.inner.lock()
             }
         };
-        emit::note(EventKind::MutexLock, 0, self.address(), 0);
+        if emit::on() {
+            emit::note(EventKind::MutexLock, 0, self.address(), 0);
+        }
         map_guard(result, |inner| self.guard(inner))
+    }
+
+    #[cold]
+    #[track_caller]
+    fn blocking(&self) {
+        emit::block(BlockReason::Mutex, self.address());
     }
 
     /// Holds the mutex if nobody else does.
@@ -115,10 +115,12 @@ impl<T: ?Sized> Mutex<T> {
         self.inner.get_mut()
     }
 
+    #[inline]
     fn guard<'a>(&'a self, inner: sync::MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-        MutexGuard { lock: self, unlock: Unlock { address: self.address() }, inner }
+        MutexGuard { lock: self, inner }
     }
 
+    #[inline]
     fn address(&self) -> u64 {
         emit::address_of(&self.inner)
     }
@@ -132,9 +134,11 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
 
     /// The mutex, unlocked as far as the log is concerned, with std's guard that still holds it.
     pub(super) fn into_unlocking(self) -> (&'a Mutex<T>, sync::MutexGuard<'a, T>) {
-        let Self { lock, unlock, inner } = self;
-        drop(unlock);
-        (lock, inner)
+        let lock = self.lock;
+        self.unlocking();
+        let this = ManuallyDrop::new(self);
+        // SAFETY: `this` is neither used nor dropped again, so that the guard is not doubled.
+        (lock, unsafe { ptr::read(&raw const this.inner) })
     }
 
     /// The guard of a mutex that was just locked through std.
@@ -145,12 +149,19 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
     }
 }
 
-impl Drop for Unlock {
+impl<T: ?Sized> MutexGuard<'_, T> {
+    #[inline]
+    fn unlocking(&self) {
+        if emit::on() {
+            emit::note(EventKind::MutexUnlock, 0, self.lock.address(), 0);
+        }
+    }
+}
+
+impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if emit::on() {
-            emit::note(EventKind::MutexUnlock, 0, self.address, 0);
-        }
+        self.unlocking();
     }
 }
 

@@ -20,6 +20,10 @@ pub const EDGES_MAX: usize = 1 << 21;
 /// Lanes whose knowledge is shown in words.
 const KNOWN_SHOWN: usize = 12;
 
+/// Logs with more edges than this have a moment's clock worked out only when it is shaded: it takes
+/// all edges before the moment.
+const EDGES_FOR_CLOCKS: usize = 1 << 15;
+
 /// One end of an edge, as seen from the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct End {
@@ -49,6 +53,7 @@ pub struct Causality {
     arriving: Vec<Vec<End>>,
     /// By lane, by the place they leave.
     leaving: Vec<Vec<End>>,
+    count: usize,
     is_partial: bool,
     has_gaps: bool,
 }
@@ -59,7 +64,6 @@ pub type Cone = BTreeMap<usize, u64>;
 struct Collector<'a> {
     index: &'a Index,
     edges: Causality,
-    count: usize,
 }
 
 impl SyncVisitor for Collector<'_> {
@@ -70,11 +74,11 @@ impl SyncVisitor for Collector<'_> {
         let Some(to) = self.index.lane_of(step.at.thread) else { return };
         for edge in step.edges {
             let Some(from) = self.index.lane_of(edge.from.thread) else { continue };
-            if self.count == EDGES_MAX {
+            if self.edges.count == EDGES_MAX {
                 self.edges.is_partial = true;
                 return;
             }
-            self.count += 1;
+            self.edges.count += 1;
             let (here, there, rule) = (step.at.index, edge.from.index, edge.rule);
             // Lanes are fewer than threads, which are u32.
             let arriving = End { here, lane: from as u32, rule, there };
@@ -96,7 +100,7 @@ impl Causality {
         let mut edges = Self::default();
         edges.arriving.resize_with(lanes, Vec::new);
         edges.leaving.resize_with(lanes, Vec::new);
-        let mut collector = Collector { index, edges, count: 0 };
+        let mut collector = Collector { index, edges };
         walk(&Trace::new(log), &mut collector);
         let mut edges = collector.edges;
         for ends in edges.arriving.iter_mut().chain(&mut edges.leaving) {
@@ -223,6 +227,9 @@ impl Engine<'_> {
         let (Some(causality), Some(moment)) = (self.causality.clone(), moment) else {
             return Vec::new();
         };
+        if causality.count > EDGES_FOR_CLOCKS {
+            return Vec::new();
+        }
         let past = causality.past(moment.lane, moment.index);
         let others: Vec<(usize, u64)> =
             past.into_iter().filter(|&(lane, _)| lane != moment.lane).collect();

@@ -80,20 +80,20 @@ impl Engine<'_> {
             }
         };
         if let Some((moment, record)) = found {
-            add("at the cursor", self.record_lines(facts.thread, moment, &record));
+            add("at the cursor", Self::record_lines(facts.thread, moment, &record));
         }
         if state.is_waiting() {
             add("waits for", self.wait_lines(lane, time_ns));
         }
         add("stack", self.where_lines(lane, time_ns, found.map(|(_, record)| record)));
         let (locks, is_partial) = self.locks_held(lane, time_ns);
-        add("holds", self.lock_lines(&locks, is_partial, time_ns));
+        add("holds", Self::lock_lines(&locks, is_partial, time_ns));
         add("knows", self.clock_lines(found.map(|(moment, _)| moment)));
         add("lane", self.lane_lines(lane));
         details
     }
 
-    fn record_lines(&mut self, thread: ThreadId, moment: Moment, record: &Record) -> Vec<String> {
+    fn record_lines(thread: ThreadId, moment: Moment, record: &Record) -> Vec<String> {
         let name = format!("{thread}#{}", moment.index);
         let line = match record {
             Record::Event(event) => {
@@ -122,7 +122,8 @@ impl Engine<'_> {
                 lines.push(format!("the end of {name}"));
             } else {
                 lines.push(format!("{} {:#x}", reason.name(), event.object));
-                lines.extend(self.object_lines(event.object, time_ns, false));
+                let own = self.index.lane(lane).thread;
+                lines.extend(self.object_lines(event.object, time_ns, false, Some(own)));
             }
         }
         if let Some(waker) = self.waker_of(lane, time_ns) {
@@ -171,7 +172,7 @@ impl Engine<'_> {
         (held, first > 0)
     }
 
-    fn lock_lines(&mut self, locks: &[HeldLock], is_partial: bool, now_ns: u64) -> Vec<String> {
+    fn lock_lines(locks: &[HeldLock], is_partial: bool, now_ns: u64) -> Vec<String> {
         let mut lines: Vec<String> = locks
             .iter()
             .map(|lock| {
@@ -218,12 +219,13 @@ impl Engine<'_> {
         if !times.is_empty() {
             lines.push(times.join(", "));
         }
-        if let Some(findings) = &self.findings {
-            if facts.parent.is_none() && !findings.heap.is_empty() {
-                let at = findings.heap.iter().max_by_key(|point| point.live_bytes);
-                let most = at.map_or(0, |point| point.live_bytes);
-                lines.push(format!("heap of the program: at most {} live", size(most)));
-            }
+        if let Some(findings) = &self.findings
+            && facts.parent.is_none()
+            && !findings.heap.is_empty()
+        {
+            let at = findings.heap.iter().max_by_key(|point| point.live_bytes);
+            let most = at.map_or(0, |point| point.live_bytes);
+            lines.push(format!("heap of the program: at most {} live", size(most)));
         }
         lines
     }

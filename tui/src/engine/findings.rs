@@ -95,6 +95,9 @@ impl Card {
 }
 
 /// Analyses a log for the explorer.
+///
+/// # Errors
+/// Why it cannot be analysed, in words.
 pub fn collect(log: &Log, index: &Arc<Index>, progress: &dyn Progress) -> Result<Findings, String> {
     let options = Options { memory: MEMORY, ..Options::default() };
     let report = analyze(log, &options, progress).map_err(|error| error.to_string())?;

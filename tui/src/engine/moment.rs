@@ -8,6 +8,7 @@ use mmtrace_format::chunk::{AccessColumns, SyncColumns};
 use mmtrace_format::{Access, Event, EventKind, Log};
 
 use super::Engine;
+use crate::index::scan::{is_live, start_ns};
 use crate::index::{Index, Lane, LaneFragment, partition};
 
 /// Decoded chunks that are kept.
@@ -68,6 +69,8 @@ impl Record {
 pub struct Decoded {
     /// The events.
     pub sync: SyncColumns,
+    /// Whether they are in the order of time.
+    is_live: bool,
     accesses: std::sync::OnceLock<Vec<Access>>,
 }
 
@@ -84,8 +87,12 @@ impl ChunkCache {
             let found = self.chunks.remove(place)?;
             self.chunks.push_front(found);
         } else {
-            let decoded = decode(log, chunk as usize).map(Arc::new);
-            self.chunks.truncate(CHUNKS_KEPT - 1);
+            // The storage of the chunk that was looked at longest ago is used again.
+            let last = if self.chunks.len() < CHUNKS_KEPT { None } else { self.chunks.pop_back() };
+            let storage = last.and_then(|(_, last)| Arc::try_unwrap(last?).ok());
+            let mut sync = storage.map(|last| last.sync).unwrap_or_default();
+            let read = log.chunk(chunk as usize).is_ok_and(|it| it.decode_sync(&mut sync).is_ok());
+            let decoded = read.then(|| Arc::new(Decoded::new(sync)));
             self.chunks.push_front((chunk, decoded));
         }
         self.chunks.front().and_then(|(_, decoded)| decoded.clone())
@@ -94,12 +101,17 @@ impl ChunkCache {
 
 /// A chunk's events; `None` if they cannot be read.
 pub(crate) fn decode(log: &Log, chunk: usize) -> Option<Decoded> {
-    let mut decoded = Decoded::default();
-    log.chunk(chunk).ok()?.decode_sync(&mut decoded.sync).ok()?;
-    Some(decoded)
+    let mut sync = SyncColumns::default();
+    log.chunk(chunk).ok()?.decode_sync(&mut sync).ok()?;
+    Some(Decoded::new(sync))
 }
 
 impl Decoded {
+    fn new(sync: SyncColumns) -> Self {
+        let is_live = is_live(&sync.events);
+        Self { sync, is_live, ..Self::default() }
+    }
+
     /// The chunk's accesses, decoded when first asked for; none if they cannot be read.
     pub fn accesses(&self, log: &Log, chunk: u32) -> &[Access] {
         self.accesses.get_or_init(|| {
@@ -116,8 +128,7 @@ impl Decoded {
     pub fn each(&self, log: &Log, chunk: u32, place: u32, mut visit: impl FnMut(u64, Record)) {
         let entry = &log.chunks()[chunk as usize];
         let (events, accesses) = entry.fragment_extent(place as usize);
-        let before = events.start.checked_sub(1).and_then(|at| self.sync.events.get(at as usize));
-        let mut time_ns = before.map_or(entry.header.first_time.ns, |event| event.time.ns);
+        let mut time_ns = start_ns(entry, &self.sync.events, &events, self.is_live);
         let mut next_access = accesses.start;
         let mut index = 0;
         for at in events.start as usize..events.end as usize {
@@ -128,6 +139,9 @@ impl Decoded {
                 visit(index, Record::Accesses { count, time_ns, first: next_access });
                 index += u64::from(count);
                 next_access = end;
+            }
+            if event.kind == EventKind::Switch && !self.is_live {
+                continue;
             }
             time_ns = event.time.ns;
             let record = Record::Event(*event);
@@ -212,11 +226,12 @@ impl Engine<'_> {
         let mut place = None;
         decoded.each(self.log, fragment.chunk, fragment.place, |at, record| {
             let start = fragment.first_index + at;
-            if let Record::Accesses { count, first, .. } = record {
-                if start <= moment.index && moment.index < start + u64::from(count) {
-                    // Less than `count`, which is a u32.
-                    place = Some(first as usize + (moment.index - start) as usize);
-                }
+            if let Record::Accesses { count, first, .. } = record
+                && start <= moment.index
+                && moment.index < start + u64::from(count)
+            {
+                // Less than `count`, which is a u32.
+                place = Some(first as usize + (moment.index - start) as usize);
             }
         });
         decoded.accesses(self.log, fragment.chunk).get(place?).copied()
@@ -238,10 +253,11 @@ impl Engine<'_> {
             let mut found = None;
             if let Some(decoded) = self.decoded(fragment) {
                 decoded.each(self.log, fragment.chunk, fragment.place, |at, record| {
-                    if let Record::Event(event) = record {
-                        if event.time.ns <= time_ns && !record.is_empty() {
-                            found = Some((fragment.first_index + at, event));
-                        }
+                    if let Record::Event(event) = record
+                        && event.time.ns <= time_ns
+                        && !record.is_empty()
+                    {
+                        found = Some((fragment.first_index + at, event));
                     }
                 });
             }

@@ -115,17 +115,24 @@ impl Engine<'_> {
                 return;
             }
             budget -= 1;
-            if let Some((_, event)) = self.event_at(lane, time_ns) {
-                if event.kind == EventKind::Block && event.object == address {
-                    let waits = super::super::index::scan::state_after(&event);
-                    state.waiters.push((facts.thread, waits, event.time.ns));
-                }
+            if let Some((_, event)) = self.event_at(lane, time_ns)
+                && event.kind == EventKind::Block
+                && event.object == address
+            {
+                let waits = super::super::index::scan::state_after(&event);
+                state.waiters.push((facts.thread, waits, event.time.ns));
             }
         }
     }
 
-    /// An object's state as lines.
-    pub fn object_lines(&mut self, address: u64, time_ns: u64, with_accesses: bool) -> Vec<String> {
+    /// An object's state as lines. `asking` knows of itself that it waits.
+    pub fn object_lines(
+        &mut self,
+        address: u64,
+        time_ns: u64,
+        with_accesses: bool,
+        asking: Option<ThreadId>,
+    ) -> Vec<String> {
         let state = self.object_at(address, time_ns, with_accesses);
         let mut lines = Vec::new();
         let ago = |then: u64| format!("{} ago", duration(time_ns.saturating_sub(then)));
@@ -146,6 +153,9 @@ impl Engine<'_> {
             lines.push("held by nobody".to_owned());
         }
         for &(thread, waits, since) in &state.waiters {
+            if Some(thread) == asking {
+                continue;
+            }
             let who = self.lane_name(thread);
             lines.push(format!("{who} waits for it ({}), since {}", waits.spec().name, ago(since)));
         }
@@ -264,11 +274,12 @@ struct History {
 impl History {
     /// Whether nothing at or before `newest_ns` can change the answer.
     fn is_settled(&self, newest_ns: u64) -> bool {
+        use EventKind as Kind;
+
         let after = |event: &Event| event.time.ns > newest_ns;
         let has = |kinds: &[EventKind]| {
             self.events.iter().any(|(_, event)| kinds.contains(&event.kind) && after(event))
         };
-        use EventKind as Kind;
         let lock = has(&[Kind::MutexLock, Kind::MutexUnlock, Kind::WriteLock, Kind::WriteUnlock]);
         let is_channel =
             self.events.iter().any(|(_, event)| event.kind.spec().group == EventGroup::Channel);
@@ -306,7 +317,11 @@ impl History {
                         }
                     }
                 }
-                EventKind::ChanMake => state.capacity = Some(event.value),
+                // Another channel may have been at this address before.
+                EventKind::ChanMake => {
+                    (sent, received, state.is_closed) = (None, None, false);
+                    state.capacity = Some(event.value);
+                }
                 EventKind::ChanSend => sent = sent.max(Some(event.value + 1)),
                 EventKind::ChanRecv => received = received.max(Some(event.value + 1)),
                 EventKind::ChanClose => state.is_closed = true,

@@ -193,15 +193,14 @@ impl Engine<'_> {
                 Term::Text(text) => (text, true, true),
                 _ => continue,
             };
-            let in_stack = match cache.get(&(number, candidate.stack)) {
-                Some(&known) => known,
-                None => {
-                    let frames = self.names.stack(candidate.stack);
-                    let holds = candidate.stack != StackId::UNKNOWN
-                        && frames.iter().any(|frame| has(frame, text, function, file));
-                    cache.insert((number, candidate.stack), holds);
-                    holds
-                }
+            let in_stack = if let Some(&known) = cache.get(&(number, candidate.stack)) {
+                known
+            } else {
+                let frames = self.names.stack(candidate.stack);
+                let holds = candidate.stack != StackId::UNKNOWN
+                    && frames.iter().any(|frame| has(frame, text, function, file));
+                cache.insert((number, candidate.stack), holds);
+                holds
             };
             let holds = in_stack
                 || (matches!(term, Term::Text(_)) && {
@@ -313,10 +312,10 @@ struct Item<'a> {
 
 impl Item<'_> {
     fn matches(&self, plan: &Plan<'_>, wait_ns: impl Fn() -> u64) -> bool {
-        if let Some((places, is_turned)) = &plan.finding {
-            if places.binary_search(&self.moment).is_ok() == *is_turned {
-                return false;
-            }
+        if let Some((places, is_turned)) = &plan.finding
+            && places.binary_search(&self.moment).is_ok() == *is_turned
+        {
+            return false;
         }
         plan.query.terms.iter().all(|(term, is_turned)| {
             self.holds(term, &wait_ns).is_none_or(|holds| holds != *is_turned)

@@ -21,7 +21,7 @@ pub(crate) fn size(bytes: u64) -> String {
     if bytes < 1024 {
         return format!("{bytes} B");
     }
-    let unit = (63 - bytes.leading_zeros()) / 10;
+    let unit = bytes.ilog2() / 10;
     let tenths = (bytes >> (10 * (unit - 1))) * 10 / 1024;
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit as usize - 1])
 }

@@ -70,9 +70,7 @@ pub(crate) fn scan(log: &Log, chunk: usize, bins: Bins, lane: &mut SyncColumns) 
         return damaged(entry);
     }
     let mut scan = ChunkScan::default();
-    // A live recorder's stream is in the order of time. In a log that was put together afterwards,
-    // a switch is the writer's and says nothing about who could run.
-    let is_live = lane.events.is_sorted_by_key(|event| event.time);
+    let is_live = is_live(&lane.events);
     for place in 0..entry.header.fragments.len() {
         scan_fragment(entry, place, lane, bins, is_live, &mut scan);
     }
@@ -119,11 +117,12 @@ fn scan_fragment(
 ) {
     let thread = entry.header.fragments[place].thread;
     let (events, accesses) = entry.fragment_extent(place);
-    let before = events.start.checked_sub(1).and_then(|at| lane.events.get(at as usize));
-    let mut time_ns = before.map_or(entry.header.first_time.ns, |event| event.time.ns);
+    let mut time_ns = start_ns(entry, &lane.events, &events, is_live);
     let first_ns = match lane.events.get(events.start as usize) {
-        Some(first) if events.start < events.end && accesses.is_empty() => first.time.ns,
-        Some(first) if lane.access_ends[events.start as usize] <= accesses.start => first.time.ns,
+        Some(first) if is_live && !events.is_empty() => {
+            let is_first = lane.access_ends[events.start as usize] <= accesses.start;
+            if is_first { first.time.ns } else { time_ns }
+        }
         _ => time_ns,
     };
     let mut density = Density { bins, current: (bins.of(first_ns), 0), out: &mut scan.density };
@@ -139,6 +138,9 @@ fn scan_fragment(
             density.add(time_ns, u64::from(access_end - next_access));
             records = records.saturating_add(access_end - next_access);
             next_access = access_end;
+        }
+        if event.kind == EventKind::Switch && !is_live {
+            continue;
         }
         time_ns = event.time.ns;
         changes.push(time_ns, state_after(event));
@@ -160,6 +162,30 @@ fn scan_fragment(
         changes.push(next.time.ns, State::Runnable);
     }
     scan.fragments.push(FragmentScan { end: scan.changes.len() as u32, records, first_ns });
+}
+
+/// Whether events are as a live recorder wrote them: a stream is then in the order of time. In a log
+/// that was put together afterwards, a switch is the writer's: its time says nothing, nor does it
+/// say who could run.
+pub(crate) fn is_live(events: &[Event]) -> bool {
+    events.is_sorted_by_key(|event| event.time)
+}
+
+/// When the accesses of a fragment happen that come before its first event: at the time of the event
+/// before, of whatever thread; where that means nothing, at that of the thread's own next one.
+pub(crate) fn start_ns(
+    entry: &ChunkEntry,
+    lane: &[Event],
+    events: &std::ops::Range<u32>,
+    is_live: bool,
+) -> u64 {
+    let event = if is_live {
+        events.start.checked_sub(1).and_then(|before| lane.get(before as usize))
+    } else {
+        let own = lane.get(events.start as usize..events.end as usize).unwrap_or_default();
+        own.iter().find(|event| event.kind != EventKind::Switch)
+    };
+    event.map_or(entry.header.first_time.ns, |event| event.time.ns)
 }
 
 /// What a thread does from this event of its own on.

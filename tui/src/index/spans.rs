@@ -98,7 +98,9 @@ mod tests {
 
     fn spans(changes: &[(u64, State)], readies: &[u64]) -> Vec<(u64, State)> {
         let mut spans = Spans { readies: readies.iter().copied().collect(), ..Spans::default() };
-        changes.iter().for_each(|&(time, state)| spans.push(time, state));
+        for &(time, state) in changes {
+            spans.push(time, state);
+        }
         spans.finish();
         spans.starts.into_iter().map(unpack).collect()
     }

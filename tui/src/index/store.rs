@@ -5,6 +5,7 @@ use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 use mmtrace_format::Log;
+use mmtrace_format::log::is_being_recorded;
 use mmtrace_format::sidecar::Sidecar;
 
 use super::build::{Detail, Watch, build};
@@ -61,7 +62,9 @@ pub fn open_or_build(log: &Log, watch: Watch<'_>) -> Result<(Index, Kept), Index
             return Ok((index, Kept::Found(place.clone())));
         }
     }
-    if is_worth_keeping(log) {
+    // The index of a log that grows would be of use to nobody a moment later.
+    let grows = is_being_recorded(log.path()).unwrap_or(false);
+    if is_worth_keeping(log) && !grows {
         for place in places {
             match build_at(log, &place, watch) {
                 Ok(()) => {

@@ -29,7 +29,7 @@ impl Facts {
     pub fn of(log: &Log) -> Self {
         let (first, last) = log.time_range().unwrap_or_default();
         let name = log.path().file_name().unwrap_or(log.path().as_os_str());
-        let run: String = log.identity().run_id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let run = format!("{:032x}", u128::from_be_bytes(log.identity().run_id));
         Self {
             name: name.to_string_lossy().into_owned(),
             run,
@@ -51,16 +51,8 @@ impl Facts {
     /// The log in a line.
     pub fn line(&self) -> String {
         let length = duration(self.last_ns - self.first_ns);
-        let mut line = format!(
-            "{}  {length}  {}  {}",
-            self.name,
-            counted(self.threads, "lane"),
-            counted(self.records, "record"),
-        );
-        if !self.gaps.is_empty() {
-            line = format!("{line}  {}", counted(self.gaps.len() as u64, "gap"));
-        }
-        line
+        let (lanes, records) = (counted(self.threads, "lane"), counted(self.records, "record"));
+        format!("{}  {length}  {lanes}  {records}", self.name)
     }
 }
 

@@ -83,6 +83,8 @@ fn take_lanes(
     effects: &mut Vec<Effect>,
 ) {
     let is_first = model.lanes.lanes.is_empty();
+    // Presence alone does not tell groups.
+    let has_groups = has_states && !model.has_states;
     let was_whole = model.window == model.facts.whole();
     let was_at_end = model.window.to_ns == model.facts.whole().to_ns;
     model.facts = facts;
@@ -97,6 +99,8 @@ fn take_lanes(
     }
     if is_first {
         model.cursor_ns = whole.from_ns + whole.len_ns() / 2;
+    }
+    if is_first || has_groups {
         model.fold_large_groups();
     }
     model.arrange();
@@ -106,10 +110,8 @@ fn take_lanes(
         model.selected = lane.unwrap_or(0);
     }
     (model.page_asked, model.details_asked) = (None, None);
-    if has_states {
-        if let Some(link) = model.pending_link.take() {
-            follow_link(model, link, effects);
-        }
+    if has_states && let Some(link) = model.pending_link.take() {
+        follow_link(model, link, effects);
     }
 }
 
@@ -119,11 +121,11 @@ fn follow_link(model: &mut Model, link: Link, effects: &mut Vec<Effect>) {
     }
     let lane = link.thread.and_then(|thread| model.lanes.of_thread(thread));
     jump(model, lane, link.time_ns.unwrap_or(model.cursor_ns), None);
-    if let Some(text) = link.query {
-        if let Ok(query) = text.parse::<Query>() {
-            model.search = Some(Search { text: text.clone(), ..Search::default() });
-            effects.push(Effect::Ask(Request::Search { text, query }));
-        }
+    if let Some(text) = link.query
+        && let Ok(query) = text.parse::<Query>()
+    {
+        model.search = Some(Search { text: text.clone(), ..Search::default() });
+        effects.push(Effect::Ask(Request::Search { text, query }));
     }
 }
 

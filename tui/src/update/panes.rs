@@ -69,7 +69,7 @@ pub(super) fn finding(model: &mut Model) {
 }
 
 pub(super) fn filter(model: &mut Model, argument: &str) {
-    model.finding_filter = argument.trim().to_owned();
+    argument.trim().clone_into(&mut model.finding_filter);
     if let Some(&(first, _)) = model.listed_findings().first() {
         model.finding = first;
     }
@@ -162,6 +162,7 @@ pub(super) fn next_match(model: &mut Model, next: bool) {
         search.current = Some(place);
     }
     jump(model, Some(hit.lane), hit.time_ns, Some(hit.index));
+    model.say(format!("match {} of {count}", place + 1));
 }
 
 pub(super) fn inspect(model: &mut Model, argument: &str, effects: &mut Vec<Effect>) {

@@ -26,6 +26,9 @@ pub(super) fn title(model: &Model, area: Rect, buffer: &mut Buffer) {
     let style = model.theme.role(Role::Bar);
     buffer.set_style(area, style);
     let mut right = Vec::new();
+    if !model.facts.gaps.is_empty() {
+        right.push(counted(model.facts.gaps.len() as u64, "gap"));
+    }
     if let Some(findings) = &model.findings {
         right.push(counted(findings.cards.len() as u64, "finding"));
     }

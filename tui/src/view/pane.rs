@@ -227,18 +227,15 @@ fn race(model: &Model, sides: &[Vec<String>; 2], why: &str, area: Rect, buffer: 
     let scroll = usize::from(model.pane_scroll).min(last);
     let separator = model.theme.pick('│', '|');
     for (number, y) in (scroll..total).zip(0..area.height) {
-        match rows.get(number) {
-            Some(((left, left_style), (right, right_style))) => {
-                put(buffer, area, 0, y, &fit(left, half, model.theme.ascii), *left_style);
-                let faint = model.theme.role(Role::Faint);
-                put_char(buffer, area.x + half + 1, area.y + y, separator, faint);
-                let right = fit(right, half, model.theme.ascii);
-                put(buffer, area, half + 3, y, &right, *right_style);
-            }
-            None => {
-                let line = &why[number - rows.len()];
-                put(buffer, area, 0, y, line, model.theme.role(Role::Warning));
-            }
+        if let Some(((left, left_style), (right, right_style))) = rows.get(number) {
+            put(buffer, area, 0, y, &fit(left, half, model.theme.ascii), *left_style);
+            let faint = model.theme.role(Role::Faint);
+            put_char(buffer, area.x + half + 1, area.y + y, separator, faint);
+            let right = fit(right, half, model.theme.ascii);
+            put(buffer, area, half + 3, y, &right, *right_style);
+        } else {
+            let line = &why[number - rows.len()];
+            put(buffer, area, 0, y, line, model.theme.role(Role::Warning));
         }
     }
     if last > scroll {

@@ -8,7 +8,7 @@ use super::bars::eighths;
 use super::{fit, put, put_char};
 use crate::engine::{duration, size};
 use crate::index::State;
-use crate::model::{Layout, Model};
+use crate::model::{Layout, Model, Pane};
 use crate::page::{Cell, Marks, Row, Window};
 use crate::theme::Role;
 
@@ -75,7 +75,7 @@ pub(super) fn rows(model: &Model, layout: &Layout, buffer: &mut Buffer) {
         let cells = cells_of(model, row);
         for x in 0..layout.columns() {
             let cell = cells.and_then(|cells| cells.get(usize::from(x)));
-            let Some(cell) = cell else { continue };
+            let Some(&cell) = cell else { continue };
             let (glyph, style) = cell_look(model, row, x, cell);
             put_char(buffer, layout.lanes.x + x, layout.lanes.y + y, glyph, style);
         }
@@ -94,7 +94,7 @@ pub(super) fn rows(model: &Model, layout: &Layout, buffer: &mut Buffer) {
             }
         }
     }
-    arrow(model, layout, buffer);
+    arrows(model, layout, buffer);
 }
 
 /// A row's cells on the page, if that is of the present window.
@@ -127,7 +127,9 @@ fn name(model: &Model, layout: &Layout, row: Row, y: u16, is_selected: bool, buf
                 (true, true) => '+',
                 (false, true) => '-',
             };
-            let label = facts.label.rsplit("::").next().unwrap_or(&facts.label);
+            // The function that starts them, without its path and its closures.
+            let label = facts.label.trim_end_matches("::{{closure}}");
+            let label = label.rsplit("::").next().unwrap_or(label);
             let text = format!("{sign}{} x {label}", facts.lanes.len());
             (text, model.theme.role(Role::Heading))
         }
@@ -148,7 +150,7 @@ fn name(model: &Model, layout: &Layout, row: Row, y: u16, is_selected: bool, buf
 }
 
 /// What a cell looks like: findings before events before states.
-fn cell_look(model: &Model, row: Row, x: u16, cell: &Cell) -> (char, Style) {
+fn cell_look(model: &Model, row: Row, x: u16, cell: Cell) -> (char, Style) {
     let (glyph, style) = base_look(model, row, x, cell);
     let Some(shading) = &model.shading else { return (glyph, style) };
     let Row::Lane(lane) = row else { return (glyph, style) };
@@ -166,7 +168,7 @@ fn cell_look(model: &Model, row: Row, x: u16, cell: &Cell) -> (char, Style) {
     }
 }
 
-fn base_look(model: &Model, row: Row, x: u16, cell: &Cell) -> (char, Style) {
+fn base_look(model: &Model, row: Row, x: u16, cell: Cell) -> (char, Style) {
     let columns = model.layout().columns();
     let (from, to) = (model.window.start_of(x, columns), model.window.start_of(x + 1, columns));
     let mut marks = cell.marks;
@@ -190,7 +192,9 @@ fn base_look(model: &Model, row: Row, x: u16, cell: &Cell) -> (char, Style) {
         let first = matches.hits.partition_point(|hit| hit.time_ns < from);
         let within = matches.hits[first..].iter().take_while(|hit| hit.time_ns < to);
         if within.take(256).any(|hit| hit.lane == lane) {
-            let glyph = cell.event.map_or(model.theme.glyph(cell.state), |event| event.glyph());
+            let glyph = cell
+                .event
+                .map_or(model.theme.glyph(cell.state), super::super::page::EventGlyph::glyph);
             let glyph = if glyph == ' ' { '/' } else { glyph };
             let style = model.theme.role(Role::Match).add_modifier(Modifier::UNDERLINED);
             return (glyph, style);
@@ -215,41 +219,81 @@ fn base_look(model: &Model, row: Row, x: u16, cell: &Cell) -> (char, Style) {
     (glyph, style)
 }
 
-/// The hop along an edge that led here: a line from lane to lane.
-fn arrow(model: &Model, layout: &Layout, buffer: &mut Buffer) {
-    let Some(hop) = &model.hop else { return };
+/// The hop along an edge that led here, and the edge that a race lacks.
+fn arrows(model: &Model, layout: &Layout, buffer: &mut Buffer) {
+    if let Some(hop) = &model.hop {
+        let ends = [hop.from, hop.to].map(|end| place(model, layout, end.lane, end.time_ns));
+        if let [Some(from), Some(to)] = ends {
+            arrow(model, layout, from, to, buffer);
+        }
+        return;
+    }
+    let is_shown = matches!(model.pane, Pane::Findings | Pane::Finding);
+    let Some(card) = model.chosen_finding().filter(|_| is_shown && model.finding_visited) else {
+        return;
+    };
+    if let ("race", [first, second]) = (card.kind.as_str(), card.places.as_slice()) {
+        let ends = [first, second].map(|end| place(model, layout, end.lane, end.time_ns));
+        if let [Some(from), Some(to)] = ends {
+            missing_edge(model, layout, from, to, buffer);
+        }
+    }
+}
+
+/// A moment's column and row among the lanes, if it is on the screen.
+fn place(model: &Model, layout: &Layout, lane: usize, time_ns: u64) -> Option<(u16, u16)> {
+    let row = model.rows.iter().position(|&row| row == Row::Lane(lane))?;
+    let y = u16::try_from(row.checked_sub(model.top)?).ok()?;
+    let x = model.window.column_of(time_ns, layout.columns())?;
+    (y < layout.lanes.height).then_some((x, y))
+}
+
+/// A line from lane to lane: down or up, then along.
+fn arrow(model: &Model, layout: &Layout, from: (u16, u16), to: (u16, u16), buffer: &mut Buffer) {
     let style = model.theme.role(Role::Key);
-    let place = |lane: usize, time_ns: u64| {
-        let row = model.rows.iter().position(|&row| row == Row::Lane(lane))?;
-        let y = row.checked_sub(model.top)?;
-        let y = u16::try_from(y).ok().filter(|&y| y < layout.lanes.height)?;
-        Some((model.window.column_of(time_ns, layout.columns())?, y))
+    let mut put = |x: u16, y: u16, glyph: char| {
+        put_char(buffer, layout.lanes.x + x, layout.lanes.y + y, glyph, style);
     };
-    let from = place(hop.from.lane, hop.from.time_ns);
-    let to = place(hop.to.lane, hop.to.time_ns);
-    let (Some((from_x, from_y)), Some((to_x, to_y))) = (from, to) else { return };
-    let at = |x: u16, y: u16| (layout.lanes.x + x, layout.lanes.y + y);
-    let vertical = model.theme.pick('│', '|');
-    let horizontal = model.theme.pick('─', '-');
-    let between = from_y.min(to_y) + 1..from_y.max(to_y);
-    for y in between {
-        let (x, y) = at(from_x, y);
-        put_char(buffer, x, y, vertical, style);
+    for y in from.1.min(to.1) + 1..from.1.max(to.1) {
+        put(from.0, y, model.theme.pick('│', '|'));
     }
-    let (left, right) = (from_x.min(to_x), from_x.max(to_x));
-    for x in left..=right {
-        let (x, y) = at(x, to_y);
-        put_char(buffer, x, y, horizontal, style);
+    for x in from.0.min(to.0)..=from.0.max(to.0) {
+        put(x, to.1, model.theme.pick('─', '-'));
     }
-    let (x, y) = at(from_x, from_y);
-    put_char(buffer, x, y, model.theme.pick('●', 'o'), style);
-    let (x, y) = at(to_x, to_y);
-    let head = match (from_x == to_x, to_y > from_y) {
-        (false, _) => model.theme.pick('▸', '>'),
-        (true, true) => model.theme.pick('▾', 'V'),
-        (true, false) => model.theme.pick('▴', '^'),
+    put(from.0, from.1, model.theme.pick('●', 'o'));
+    put(
+        to.0,
+        to.1,
+        match (from.0 == to.0, to.1 > from.1) {
+            (false, _) => model.theme.pick('▸', '>'),
+            (true, true) => model.theme.pick('▾', 'V'),
+            (true, false) => model.theme.pick('▴', '^'),
+        },
+    );
+}
+
+/// A broken line between two accesses that nothing orders.
+fn missing_edge(
+    model: &Model,
+    layout: &Layout,
+    from: (u16, u16),
+    to: (u16, u16),
+    buffer: &mut Buffer,
+) {
+    let style = model.theme.role(Role::Alarm);
+    let mut put = |x: u16, y: u16, glyph: char| {
+        put_char(buffer, layout.lanes.x + x, layout.lanes.y + y, glyph, style);
     };
-    put_char(buffer, x, y, head, style);
+    for y in from.1.min(to.1) + 1..from.1.max(to.1) {
+        put(from.0, y, model.theme.pick('┆', ':'));
+    }
+    let (left, right) = (from.0.min(to.0), from.0.max(to.0));
+    for x in left + 1..right {
+        put(x, to.1, model.theme.pick('┄', '~'));
+    }
+    for (x, y) in [from, to] {
+        put(x, y, model.theme.pick('✗', 'X'));
+    }
 }
 
 /// Lanes, heap and collections, on the lanes' clock.
@@ -312,7 +356,7 @@ mod tests {
     fn the_axis_has_round_times_that_are_far_enough_apart() {
         let window = Window { from_ns: 0, to_ns: 1_000_000 };
         assert_eq!(nice_step(window, 100), 200_000);
-        assert_eq!(nice_step(Window { from_ns: 0, to_ns: 16 }, 100), 5);
+        assert_eq!(nice_step(Window { from_ns: 0, to_ns: 16 }, 100), 2);
         assert_eq!(nice_step(Window { from_ns: 0, to_ns: 1 }, 200), 1);
     }
 }

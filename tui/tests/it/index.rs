@@ -57,15 +57,21 @@ fn fragment_changes(log: &Log, chunk: usize, place: usize, lane: &mut Vec<(u64, 
     log.chunk(chunk).unwrap().decode_sync(&mut columns).unwrap();
     let is_live = columns.events.is_sorted_by_key(|event| event.time.ns);
     let (events, accesses) = entry.fragment_extent(place);
-    let mut time = match events.start {
-        0 => entry.header.first_time.ns,
-        start => columns.events[start as usize - 1].time.ns,
+    let own = &columns.events[events.start as usize..events.end as usize];
+    let before = if is_live {
+        events.start.checked_sub(1).map(|at| &columns.events[at as usize])
+    } else {
+        own.iter().find(|event| event.kind != EventKind::Switch)
     };
+    let mut time = before.map_or(entry.header.first_time.ns, |event| event.time.ns);
     let mut done = accesses.start;
     for at in events.clone() {
         if columns.access_ends[at as usize] > done {
             lane.push((time, State::Running));
             done = columns.access_ends[at as usize];
+        }
+        if !is_live && columns.events[at as usize].kind == EventKind::Switch {
+            continue;
         }
         time = columns.events[at as usize].time.ns;
         lane.push((time, after(&columns.events[at as usize])));
@@ -73,10 +79,11 @@ fn fragment_changes(log: &Log, chunk: usize, place: usize, lane: &mut Vec<(u64, 
     if accesses.end > done {
         lane.push((time, State::Running));
     }
-    if let Some(next) = columns.events.get(events.end as usize) {
-        if is_live && lane.last().is_some_and(|&(_, state)| state == State::Running) {
-            lane.push((next.time.ns, State::Runnable));
-        }
+    if let Some(next) = columns.events.get(events.end as usize)
+        && is_live
+        && lane.last().is_some_and(|&(_, state)| state == State::Running)
+    {
+        lane.push((next.time.ns, State::Runnable));
     }
 }
 

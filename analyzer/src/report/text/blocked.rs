@@ -92,10 +92,14 @@ fn write_wait(page: &mut Page, options: &TextOptions<'_>, wait: &BlockedThread) 
         ],
     );
     stack::write(page, options, 4, &wait.stack);
+    // Time, the system and the collector end these.
+    if matches!(wait.reason, "sleep" | "io" | "syscall" | "gc" | "unknown") {
+        return;
+    }
     let is_lock = matches!(wait.reason, "mutex" | "read-lock" | "write-lock");
     let lead = paint(Tone::Faint, if is_lock { "held by" } else { "woken by" }).padded(10);
     if wait.wakers.is_empty() {
-        let nobody = "nobody that ever used it is alive, as far as the log knows";
+        let nobody = "nobody else that is alive has used it so far, as far as the log knows";
         page.line(4, [lead, nobody.into()]);
         return;
     }

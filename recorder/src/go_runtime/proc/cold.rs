@@ -86,7 +86,6 @@ impl Proc {
         let to = unsafe { &mut *to };
         to.fragments += 1;
         self.fragments = to.fragments;
-        self.filter.begin_epoch();
         if self.cursor.has_room(SWITCH_WORDS_MAX) {
             let (value, extra) = (u64::from(to.thread.as_u32()), to.fragments - 1);
             self.event(Event { value, extra, ..Event::new(EventKind::Switch) });
@@ -131,9 +130,7 @@ impl Proc {
             && let Some(prefix) = self.context(AccessContext { stack, size })
         {
             self.places.insert(callers, pc, size, prefix);
-            let word = prefix | word::access_prefix(kind, 0) | address;
-            self.filter.repeats(word);
-            self.append(&[word]);
+            self.append(&[prefix | word::access_prefix(kind, 0) | address]);
             return;
         }
         self.long_access(kind, address, u64::from(size), stack);
@@ -222,8 +219,6 @@ impl Proc {
     fn open_slot(&mut self) {
         self.places.begin_chunk();
         self.cold.defined.clear();
-        // Contexts are numbered anew: an old record does not say what a new one would.
-        self.filter.begin_epoch();
         // SAFETY: see `switch_to`: who runs here runs nowhere else.
         let current = unsafe { &*self.current };
         let label = SlotLabel {
@@ -260,6 +255,7 @@ impl Proc {
         if self.cold.slot.is_none() {
             return;
         }
+        self.filter.begin_memory();
         // SAFETY: null stands for the processor's own.
         unsafe { self.switch_to(std::ptr::null_mut(), 0) };
         let object = COLLECTION;

@@ -1,0 +1,69 @@
+//! A finding is seen at every zoom, in exactly the cell that it is in.
+
+use mmtrace_format::{AccessKind, EventKind, StackId};
+use mmtrace_tui::page::{Marks, PageRequest, Row, Window};
+use proptest::prelude::*;
+
+use crate::support::{Program, analysed};
+
+/// A log with two racing accesses among many others.
+fn planted(before: u32, after: u32) -> Program {
+    let mut program = Program::new(2);
+    for round in 0..before {
+        program.access(
+            1 + round % 2,
+            AccessKind::Write,
+            0x1000 + u64::from(round % 2) * 64,
+            StackId::UNKNOWN,
+        );
+        program.pass(1 + round % 2, 1);
+    }
+    let site = program.site("app::racy", 7);
+    program.access(1, AccessKind::Write, 0x9000, site);
+    program.access(2, AccessKind::Write, 0x9000, site);
+    for round in 0..after {
+        program.pass(1 + round % 2, 1);
+    }
+    for thread in 0..3 {
+        program.event(thread, EventKind::End, StackId::UNKNOWN, |_| {});
+    }
+    program
+}
+
+#[test]
+fn exactly_the_cells_with_the_racing_accesses_are_marked_at_every_zoom_and_width() {
+    let log = planted(700, 900).trace.log();
+    let mut engine = analysed(&log);
+    let findings = engine.index().clone();
+    let (first, last) = findings.range();
+    let matches = engine.search(&"finding:race".parse().unwrap(), &mut |_, _, _| true);
+    assert_eq!(matches.total, 2, "both sides of the race");
+    let engine = std::cell::RefCell::new(engine);
+    let mut runner = proptest::test_runner::TestRunner::default();
+    let strategy = (40..=400_u16, 0..=last - first, 1..=last - first + 1);
+    runner
+        .run(&strategy, |(columns, offset, len)| {
+            let from_ns = first + offset;
+            let window = Window { from_ns, to_ns: from_ns + len };
+            let rows = vec![Row::Lane(0), Row::Lane(1), Row::Lane(2), Row::Group(1)];
+            let request =
+                PageRequest { rows: rows.clone(), window, columns, overview_columns: columns };
+            let page = engine.borrow_mut().page(request);
+            for (row, cells) in rows.iter().zip(&page.rows) {
+                for (column, cell) in (0..columns).zip(cells) {
+                    let from = window.start_of(column, columns);
+                    let to = window.start_of(column + 1, columns);
+                    let expected = matches.hits.iter().any(|hit| {
+                        let is_here = match row {
+                            Row::Lane(lane) => hit.lane == *lane,
+                            Row::Group(_) => true,
+                        };
+                        is_here && from <= hit.time_ns && hit.time_ns < to
+                    });
+                    prop_assert_eq!(cell.marks.has(Marks::RACE), expected);
+                }
+            }
+            Ok(())
+        })
+        .unwrap();
+}
