@@ -4,3 +4,4 @@ pub(crate) mod arguments;
 pub(crate) mod overlay;
 pub(crate) mod runtime;
 pub(crate) mod toolchain;
+pub(crate) mod watch;

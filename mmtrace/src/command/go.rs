@@ -3,20 +3,22 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::mpsc;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, anyhow};
+use mmtrace_analyzer::finding::FindingKind;
 
-use super::analyze::{Judging, judge};
+use super::analyze::{Judging, judge, report_of, text};
 use super::record::{ask_for_log, exit_code, run_forwarding};
-use crate::args::{Go, Shared};
+use crate::args::{Go, Resources, Shared};
 use crate::exit::{Failure, Outcome, note};
 use crate::go::arguments::{Arguments, Verb};
 use crate::go::toolchain::Toolchain;
-use crate::go::{overlay, runtime};
+use crate::go::{overlay, runtime, watch};
 use crate::inputs;
 use crate::output::{Output, make_way};
 use crate::quantity;
@@ -47,8 +49,41 @@ pub(crate) fn run(args: &Go, shared: Shared) -> Result<Outcome, Failure> {
     if args.full {
         go.env(FULL, "1");
     }
-    let status = run_forwarding(&mut go).context("cannot run `go`").map_err(Failure::usage)?;
+    let status = watched(args, shared, &logs, &mut go)?;
     verdict(args, shared, status, &logs)
+}
+
+/// Runs Go to its end, and says so if a program that it runs stands still.
+fn watched(
+    args: &Go,
+    shared: Shared,
+    logs: &Logs,
+    go: &mut std::process::Command,
+) -> Result<ExitStatus, Failure> {
+    let (running, stop) = mpsc::channel();
+    let result = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            watch::watch(&stop, || logs.made(), |log| say_still(log, &args.resources, shared));
+        });
+        let result = run_forwarding(go);
+        drop(running);
+        result
+    });
+    result.context("cannot run `go`").map_err(Failure::usage)
+}
+
+/// Says who waits for whom in a program that stands still.
+fn say_still(log: &Path, resources: &Resources, shared: Shared) {
+    note(&format!("{}: nothing moves: every goroutine waits for another", log.display()));
+    let quiet = Shared { quiet: true, ..shared };
+    let Ok(mut report) = report_of(log, resources, quiet) else { return };
+    // The rest is not over yet, and comes with the verdict.
+    report.findings.retain(|finding| finding.kind == FindingKind::Deadlock);
+    report.heap = None;
+    report.gaps.clear();
+    let mut error = Output::error();
+    // Nobody is left to tell when standard error is closed.
+    let _ = error.write_all(text(log, &report).as_bytes()).and_then(|()| error.flush());
 }
 
 /// The `go` command that builds with our runtime.

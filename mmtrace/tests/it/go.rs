@@ -1,6 +1,7 @@
 //! `mmtrace go` with real Go programs: verdicts, tests by name, flags and exit codes.
 
 mod flags;
+mod hang;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

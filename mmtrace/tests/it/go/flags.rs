@@ -178,8 +178,10 @@ fn a_program_that_was_built_records_where_it_is_told() {
     };
     let logs = || {
         let names = std::fs::read_dir(folder.path("")).unwrap();
-        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name.ends_with(".log")).collect::<Vec<_>>()
+        let paths = names.map(|entry| entry.unwrap().path());
+        let logs = paths.filter(|path| path.extension().is_some_and(|found| found == "log"));
+        let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+        logs.map(name).collect::<Vec<String>>()
     };
     start(Some("off"));
     assert_eq!(logs(), [""; 0]);
