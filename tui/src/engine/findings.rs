@@ -76,6 +76,14 @@ pub enum Body {
 }
 
 impl Card {
+    /// Its title without the kind that it begins with.
+    pub fn short_title(&self) -> &str {
+        match self.title.split_once(": ") {
+            Some((kind, rest)) if kind.replace(' ', "-").ends_with(&self.kind) => rest,
+            _ => &self.title,
+        }
+    }
+
     /// Its bit in the cells that it touches.
     pub fn marks(&self) -> Marks {
         match self.kind.as_str() {
