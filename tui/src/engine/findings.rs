@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use mmtrace_analyzer::blocked::{self, Blocked, BlockedThread};
-use mmtrace_analyzer::finding::{Evidence, Finding, RaceEvidence, RaceSide, Severity, SyncPoint};
-use mmtrace_analyzer::order::Trace;
-use mmtrace_analyzer::report::{HeapPoint, Report};
+use mmtrace_analyzer::finding::{
+    DeadlockEvidence, Evidence, Finding, GrowthEvidence, LockOrderEvidence, RaceEvidence, RaceSide,
+    Severity, SyncPoint, thread_in_words,
+};
+use mmtrace_analyzer::report::{BlockedThread, HeapPoint, Report};
 use mmtrace_analyzer::symbol::Frame;
 use mmtrace_analyzer::{EventRef, Options, Progress, analyze};
 use mmtrace_format::{Log, ThreadId};
 
-use super::{Engine, Moment, duration, size};
+use super::{Engine, Moment, size};
 use crate::engine::names::frame_line;
 use crate::index::Index;
 use crate::page::Marks;
@@ -18,7 +19,7 @@ use crate::page::Marks;
 /// Bytes that the analysis may use for its tables: the explorer is to stay small.
 const MEMORY: u64 = 64 << 20;
 
-/// Threads blocked for ever that get an entry each; the rest share one.
+/// Threads still waiting at the end, for others that could go on, that get an entry each.
 const BLOCKED_SHOWN: usize = 100;
 
 /// All findings of a log.
@@ -75,12 +76,20 @@ pub enum Body {
 }
 
 impl Card {
+    /// Its title without the kind that it begins with.
+    pub fn short_title(&self) -> &str {
+        match self.title.split_once(": ") {
+            Some((kind, rest)) if kind.replace(' ', "-").ends_with(&self.kind) => rest,
+            _ => &self.title,
+        }
+    }
+
     /// Its bit in the cells that it touches.
     pub fn marks(&self) -> Marks {
         match self.kind.as_str() {
             "race" => Marks::RACE,
             "deadlock" | "lock-order" => Marks::DEADLOCK,
-            "blocked" | "leak" | "goroutine-leak" | "heap-growth" => Marks::LEAK,
+            "blocked" | "leak" | "heap-growth" => Marks::LEAK,
             _ => Marks::OTHER,
         }
     }
@@ -103,12 +112,9 @@ pub fn collect(log: &Log, index: &Arc<Index>, progress: &dyn Progress) -> Result
     let report = analyze(log, &options, progress).map_err(|error| error.to_string())?;
     let mut engine = Engine::new(log, Arc::clone(index));
     let mut cards: Vec<Card> = report.findings.iter().map(|finding| engine.card(finding)).collect();
-    let knows_waiting = cards.iter().any(|card| card.kind != "race" && card.kind != "heap-growth");
-    if !knows_waiting {
-        progress.phase("waiting", 0);
-        let blocked = blocked::find(&Trace::new(log));
-        cards.extend(engine.blocked_cards(&blocked));
-    }
+    // Whoever is part of a finding is told of there.
+    let others = report.blocked.iter().filter(|thread| !thread.is_deadlocked);
+    cards.extend(others.take(BLOCKED_SHOWN).map(|thread| engine.blocked_card(thread)));
     // Stable: within a severity, the order in which they were found.
     cards.sort_by_key(|card| std::cmp::Reverse(card.severity));
     let Report { heap, gaps, .. } = report;
@@ -121,31 +127,15 @@ pub fn collect(log: &Log, index: &Arc<Index>, progress: &dyn Progress) -> Result
 
 impl Engine<'_> {
     fn card(&mut self, finding: &Finding) -> Card {
-        let value = serde_json::to_value(finding).unwrap_or_default();
-        let kind = value.get("kind").and_then(|kind| kind.as_str()).unwrap_or("finding").to_owned();
+        let kind = serde_json::to_value(finding.kind).unwrap_or_default();
         let (places, body) = match &finding.evidence {
-            Evidence::Race(race) => {
-                let places = [race.first.event, race.second.event];
-                (places.to_vec(), race_body(race))
-            }
-            Evidence::HeapGrowth(growth) => {
-                let mut lines = vec![
-                    growth.why.clone(),
-                    format!(
-                        "{} a second, {} live at the end",
-                        size(growth.slope_bytes_per_second.unsigned_abs()),
-                        size(growth.live_at_end_bytes)
-                    ),
-                    String::new(),
-                ];
-                lines.extend(growth.stack.iter().map(frame_line));
-                (Vec::new(), Body::Curve { points: growth.points.clone(), lines })
-            }
-            #[expect(unreachable_patterns, reason = "kinds of evidence to come read as text")]
-            _ => (events_in(&value), Body::Text(lines_of(&value))),
+            Evidence::Race(race) => (vec![race.first.event, race.second.event], race_body(race)),
+            Evidence::Deadlock(deadlock) => deadlock_body(deadlock),
+            Evidence::LockOrder(order) => lock_order_body(order),
+            Evidence::HeapGrowth(growth) => (Vec::new(), growth_body(growth)),
         };
         Card {
-            kind,
+            kind: kind.as_str().unwrap_or("finding").to_owned(),
             fingerprint: finding.fingerprint.to_string(),
             severity: finding.severity,
             title: finding.title.clone(),
@@ -156,95 +146,77 @@ impl Engine<'_> {
         }
     }
 
-    fn blocked_cards(&mut self, blocked: &Blocked) -> Vec<Card> {
-        let mut cards = Vec::new();
-        for cycle in &blocked.deadlocks {
-            let threads: Vec<&BlockedThread> =
-                cycle.iter().map(|&place| &blocked.threads[place]).collect();
-            cards.push(self.deadlock_card(&threads));
-        }
-        for cycle in &blocked.lock_cycles {
-            let mut lines = Vec::new();
-            let mut events = Vec::new();
-            for edge in &cycle.edges {
-                let who = self.lane_name(edge.taken_at.thread);
-                lines.push(format!("{who} took {} while it held {}", edge.taken, edge.held));
-                lines.extend(indent(self.stack_lines(edge.taken_stack)));
-                lines.push(format!("  and had taken {} here", edge.held));
-                lines.extend(indent(self.stack_lines(edge.held_stack)));
-                events.extend([edge.held_at, edge.taken_at]);
-            }
-            cards.push(Card {
-                kind: "lock-order".to_owned(),
-                fingerprint: String::new(),
-                severity: Severity::Warning,
-                title: format!("{} locks taken in circular order", cycle.edges.len()),
-                count: cycle.count,
-                test: None,
-                places: events.into_iter().filter_map(|event| self.resolve(event)).collect(),
-                body: Body::Text(lines),
-            });
-        }
-        let in_cycle = |thread: &&BlockedThread| {
-            !blocked.deadlocks.iter().flatten().any(|&place| blocked.threads[place] == **thread)
-        };
-        for thread in blocked.threads.iter().filter(in_cycle).take(BLOCKED_SHOWN) {
-            let waits = self.waiting_lines(thread);
-            let who = self.lane_name(thread.at.thread);
-            let reason = thread.reason.name();
-            cards.push(Card {
-                kind: "blocked".to_owned(),
-                fingerprint: String::new(),
-                severity: if thread.is_deadlocked { Severity::Error } else { Severity::Note },
-                title: format!("{who} still waits at the end: {reason}"),
-                count: 1,
-                test: None,
-                places: self.resolve(thread.at).into_iter().collect(),
-                body: Body::Text(waits),
-            });
-        }
-        cards
-    }
-
-    fn deadlock_card(&mut self, threads: &[&BlockedThread]) -> Card {
-        // The cycle closed when the last of them began to wait.
-        let mut events: Vec<EventRef> = threads.iter().map(|thread| thread.at).collect();
-        let last = threads.iter().max_by_key(|thread| thread.since);
-        let mut lines = Vec::new();
-        if let Some(last) = last {
-            events.sort_by_key(|event| *event != last.at);
-            let who = self.lane_name(last.at.thread);
-            lines.push(format!("the cycle closed at {}, by {who}", super::time(last.since.ns)));
-        }
-        for thread in threads {
-            lines.extend(self.waiting_lines(thread));
-        }
+    fn blocked_card(&mut self, thread: &BlockedThread) -> Card {
+        let who = thread_in_words(thread.goroutine, thread.goroutine_name.as_deref());
         Card {
-            kind: "deadlock".to_owned(),
+            kind: "blocked".to_owned(),
             fingerprint: String::new(),
-            severity: Severity::Error,
-            title: format!("{} threads wait for each other", threads.len()),
+            severity: Severity::Note,
+            title: format!("{who} still waits at the end: {}", thread.reason),
             count: 1,
             test: None,
-            places: events.into_iter().filter_map(|event| self.resolve(event)).collect(),
-            body: Body::Text(lines),
+            places: self.resolve(thread.event).into_iter().collect(),
+            body: Body::Text(waiting_lines(thread)),
         }
     }
+}
 
-    fn waiting_lines(&mut self, thread: &BlockedThread) -> Vec<String> {
-        let who = self.lane_name(thread.at.thread);
-        let end_ns = self.index.range().1;
-        let long = duration(end_ns.saturating_sub(thread.since.ns));
-        let mut lines =
-            vec![format!("{who} waits for {} {}, for {long}", thread.reason.name(), thread.object)];
-        lines.extend(indent(self.stack_lines(thread.stack)));
-        for waker in thread.wakers.iter().take(8) {
-            let by = self.lane_name(waker.at.thread);
-            lines.push(format!("  {by} could let it go on; it last used the object here"));
-            lines.extend(indent(indent(self.stack_lines(waker.stack))));
-        }
-        lines
+/// The circle closed when the last of them began to wait: that is where to go first.
+fn deadlock_body(deadlock: &DeadlockEvidence) -> (Vec<EventRef>, Body) {
+    let mut events: Vec<EventRef> = deadlock.waits.iter().map(|thread| thread.event).collect();
+    let mut lines = Vec::new();
+    if let Some(last) = deadlock.waits.iter().max_by_key(|thread| thread.since_ns) {
+        events.sort_by_key(|event| *event != last.event);
+        let who = thread_in_words(last.goroutine, last.goroutine_name.as_deref());
+        lines.push(format!("closed at {}, by {who}", super::time(deadlock.since_ns)));
     }
+    lines.push(deadlock.why.clone());
+    lines.extend(deadlock.waits.iter().flat_map(waiting_lines));
+    (events, Body::Text(lines))
+}
+
+fn lock_order_body(order: &LockOrderEvidence) -> (Vec<EventRef>, Body) {
+    let mut lines = vec![order.why.clone()];
+    let mut events = Vec::new();
+    for edge in &order.edges {
+        let who = thread_in_words(edge.goroutine, edge.goroutine_name.as_deref());
+        lines.push(format!("{who} took {} while it held {}", edge.taken, edge.held));
+        lines.extend(stack_lines(&edge.taken_stack));
+        lines.push(format!("  and had taken {} here", edge.held));
+        lines.extend(stack_lines(&edge.held_stack));
+        events.extend([edge.held_event, edge.taken_event]);
+    }
+    (events, Body::Text(lines))
+}
+
+fn growth_body(growth: &GrowthEvidence) -> Body {
+    let rate = size(growth.slope_bytes_per_second.unsigned_abs());
+    let at_end = size(growth.live_at_end_bytes);
+    let mut lines = vec![
+        growth.why.clone(),
+        format!("{rate} a second, {at_end} live at the end"),
+        String::new(),
+    ];
+    lines.extend(growth.stack.iter().map(frame_line));
+    Body::Curve { points: growth.points.clone(), lines }
+}
+
+fn waiting_lines(thread: &BlockedThread) -> Vec<String> {
+    let who = thread_in_words(thread.goroutine, thread.goroutine_name.as_deref());
+    let since = super::time(thread.since_ns);
+    let (reason, object) = (thread.reason, thread.object);
+    let mut lines = vec![format!("{who} waits for {reason} {object}, since {since}")];
+    lines.extend(stack_lines(&thread.stack));
+    for waker in thread.wakers.iter().take(8) {
+        let by = thread_in_words(waker.goroutine, waker.goroutine_name.as_deref());
+        lines.push(format!("  {by} could let it go on; it last used the object here"));
+        lines.extend(indent(stack_lines(&waker.stack)));
+    }
+    lines
+}
+
+fn stack_lines(frames: &[Frame]) -> Vec<String> {
+    indent(frames.iter().map(frame_line).collect())
 }
 
 fn indent(lines: Vec<String>) -> Vec<String> {
@@ -262,8 +234,7 @@ fn race_side(side: &RaceSide) -> Vec<String> {
         format!("{} of {} bytes at {}", side.access, side.size, side.address),
         format!("by {thread} {name}  {}", side.event),
     ];
-    let stack = |frames: &[Frame]| indent(frames.iter().map(frame_line).collect());
-    lines.extend(stack(&side.stack));
+    lines.extend(stack_lines(&side.stack));
     lines.push("holding".to_owned());
     if side.locks_held.is_empty() {
         lines.push("  no lock".to_owned());
@@ -282,41 +253,7 @@ fn race_side(side: &RaceSide) -> Vec<String> {
     lines.push(side.first_sync_after.as_ref().map_or("  nothing".to_owned(), sync));
     if !side.created_at.is_empty() {
         lines.push("started at".to_owned());
-        lines.extend(stack(&side.created_at));
-    }
-    lines
-}
-
-/// The events that evidence of any kind names, in its order.
-fn events_in(value: &serde_json::Value) -> Vec<EventRef> {
-    let mut events = Vec::new();
-    match value {
-        serde_json::Value::String(text) => events.extend(text.parse::<EventRef>()),
-        serde_json::Value::Array(values) => events.extend(values.iter().flat_map(events_in)),
-        serde_json::Value::Object(fields) => events.extend(fields.values().flat_map(events_in)),
-        _ => {}
-    }
-    events
-}
-
-/// Evidence of any kind as text: its fields by name.
-fn lines_of(value: &serde_json::Value) -> Vec<String> {
-    let serde_json::Value::Object(fields) = value else { return vec![value.to_string()] };
-    let mut lines = Vec::new();
-    for (name, value) in fields {
-        match value {
-            serde_json::Value::Null => {}
-            serde_json::Value::String(text) => lines.push(format!("{name}: {text}")),
-            serde_json::Value::Array(values) => {
-                lines.push(name.clone());
-                lines.extend(indent(values.iter().flat_map(lines_of).collect()));
-            }
-            serde_json::Value::Object(_) => {
-                lines.push(name.clone());
-                lines.extend(indent(lines_of(value)));
-            }
-            number => lines.push(format!("{name}: {number}")),
-        }
+        lines.extend(stack_lines(&side.created_at));
     }
     lines
 }

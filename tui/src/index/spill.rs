@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Words that stay in memory: 64 MiB.
 const WORDS_IN_MEMORY: usize = 8 << 20;
 
+/// Bytes of the file that are read at one time: neighbours are asked for one after the other.
+const BLOCK_LEN: u64 = 1 << 16;
+
 /// A growing sequence of words: in memory while it is short, then in a file of its own.
 #[derive(Debug)]
 pub(crate) struct Spill {
@@ -21,6 +24,11 @@ pub(crate) struct Spill {
 struct SpillFile {
     path: PathBuf,
     writer: BufWriter<File>,
+    /// What was read last, and where it begins.
+    block: Vec<u8>,
+    block_at: u64,
+    /// Whether the next write has to go back to the end first.
+    is_elsewhere: bool,
 }
 
 impl Spill {
@@ -51,6 +59,10 @@ impl Spill {
 
     fn write(&mut self, words: &[u64]) -> io::Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
+        if std::mem::take(&mut file.is_elsewhere) {
+            file.writer.seek(SeekFrom::End(0))?;
+            file.block.clear();
+        }
         for word in words {
             file.writer.write_all(&word.to_le_bytes())?;
         }
@@ -66,12 +78,7 @@ impl Spill {
             out.extend_from_slice(words.ok_or(io::ErrorKind::UnexpectedEof)?);
             return Ok(());
         };
-        file.writer.flush()?;
-        let mut bytes = vec![0; count * 8];
-        let reader = file.writer.get_mut();
-        reader.seek(SeekFrom::Start(at * 8))?;
-        reader.read_exact(&mut bytes)?;
-        reader.seek(SeekFrom::End(0))?;
+        let bytes = file.bytes(at * 8, count as u64 * 8)?;
         out.extend(bytes.chunks_exact(8).map(super::file::word));
         Ok(())
     }
@@ -96,7 +103,35 @@ impl SpillFile {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = folder.join(format!(".mmindex-{}-{number}", std::process::id()));
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
-        Ok(Self { path, writer: BufWriter::with_capacity(1 << 20, file) })
+        Ok(Self {
+            path,
+            writer: BufWriter::with_capacity(1 << 20, file),
+            block: Vec::new(),
+            block_at: 0,
+            is_elsewhere: false,
+        })
+    }
+}
+
+impl SpillFile {
+    /// Bytes of the file, read with those around them.
+    fn bytes(&mut self, at: u64, len: u64) -> io::Result<&[u8]> {
+        let end = at + len;
+        if at < self.block_at || end > self.block_at + self.block.len() as u64 {
+            if !self.is_elsewhere {
+                self.writer.flush()?;
+                self.is_elsewhere = true;
+            }
+            let file = self.writer.get_mut();
+            self.block_at = at - at % BLOCK_LEN;
+            file.seek(SeekFrom::Start(self.block_at))?;
+            self.block.clear();
+            let wanted = (end - self.block_at).max(BLOCK_LEN);
+            file.take(wanted).read_to_end(&mut self.block)?;
+        }
+        // Both are within the block, which is in memory.
+        let (start, end) = ((at - self.block_at) as usize, (end - self.block_at) as usize);
+        self.block.get(start..end).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 }
 

@@ -75,7 +75,7 @@ fn title(model: &Model) -> String {
             }
         }
         Pane::Finding => match model.chosen_finding() {
-            Some(card) => format!("{}: {}", card.kind, card.title),
+            Some(card) => format!("{}: {}", card.kind, card.short_title()),
             None => "no finding".to_owned(),
         },
         Pane::Object => match &model.inspection {
@@ -189,7 +189,7 @@ fn findings(model: &Model, width: u16) -> Vec<Line> {
 fn card_line(card: &Card, width: u16) -> String {
     let count = if card.count > 1 { format!("  {}x", card.count) } else { String::new() };
     let test = card.test.as_ref().map_or(String::new(), |test| format!("  {test}"));
-    let line = format!("{:<11} {}{count}{test}", card.kind, card.title);
+    let line = format!("{:<11} {}{count}{test}", card.kind, card.short_title());
     fit(&line, width.saturating_sub(1), true)
 }
 
