@@ -66,22 +66,44 @@ impl Goroutine {
         self.epoch = mix(self.epoch);
     }
 
-    /// A function is entered, `depth` bytes from the stack's upper end.
+    /// Forgets what lies where a function lies that is `depth` bytes from the stack's upper end, or
+    /// deeper: what a panic has skipped never returned.
+    #[inline]
+    pub(super) fn unwind_to(&mut self, depth: u32) {
+        while self.activations.last().is_some_and(|last| last.depth >= depth) {
+            if let Some(activation) = self.activations.pop() {
+                self.callers = activation.callers;
+            }
+        }
+    }
+
+    /// A function is entered at this depth, with these callers; nothing lies deeper.
     #[inline]
     pub(super) fn enter(&mut self, callee_callers: StackId, depth: u32) {
-        // What a panic has skipped never returned: it lies where this function lies now.
-        while self.activations.last().is_some_and(|last| last.depth >= depth) {
-            self.leave();
-        }
         self.activations.push(Activation { callers: self.callers, depth });
         self.callers = callee_callers;
     }
+}
 
-    /// The innermost function returns.
-    #[inline]
-    pub(super) fn leave(&mut self) {
-        if let Some(activation) = self.activations.pop() {
-            self.callers = activation.callers;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_that_a_panic_has_skipped_are_forgotten() {
+        let mut goroutine = Goroutine::new(ThreadId::MAIN, ThreadId::MAIN);
+        for (callers, depth) in [(1, 100), (2, 200), (3, 300)] {
+            goroutine.unwind_to(depth);
+            goroutine.enter(StackId::new(callers), depth);
         }
+        // The function at 300 panics, the one at 100 recovers and calls another one.
+        goroutine.unwind_to(150);
+        assert_eq!(goroutine.callers, StackId::new(1));
+        goroutine.enter(StackId::new(4), 150);
+        // Both return.
+        goroutine.unwind_to(150);
+        assert_eq!(goroutine.callers, StackId::new(1));
+        goroutine.unwind_to(100);
+        assert_eq!(goroutine.callers, StackId::UNKNOWN);
     }
 }

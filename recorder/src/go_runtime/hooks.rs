@@ -11,6 +11,7 @@
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use mmtrace_format::{AccessKind, Event, EventKind, StackId};
 
@@ -20,6 +21,10 @@ use super::proc::{Proc, SCALAR_SIZE};
 use super::recording::Recording;
 use super::walk::StackBounds;
 
+/// Whether the program has ended: hooks of threads that still run do nothing any more.
+static IS_OVER: AtomicBool = AtomicBool::new(false);
+/// How long a hook may still be running after that.
+const LAST_HOOKS: Duration = Duration::from_micros(200);
 static RECORDING: OnceLock<Option<&'static Recording>> = OnceLock::new();
 /// Go's way to tell which processor this thread holds.
 static CALLBACK: AtomicUsize = AtomicUsize::new(0);
@@ -52,6 +57,10 @@ pub(super) fn procs() -> Vec<ProcPointer> {
 /// The log of the processor that this thread holds.
 #[inline]
 pub(super) unsafe fn proc_of<'a>(g: usize) -> Option<&'a mut Proc> {
+    // Relaxed: see `fini`.
+    if IS_OVER.load(Ordering::Relaxed) {
+        return None;
+    }
     let machine_offset = layout::entry(Entry::GoroutineMachine);
     let proc = if machine_offset == 0 {
         proc_by_callback()
@@ -171,6 +180,9 @@ pub unsafe extern "C" fn init(
 /// `__tsan_fini`: a return from `main`, or `os.Exit(0)`. Does not return.
 pub extern "C" fn fini() {
     if let Some(recording) = recording() {
+        // Who is in a hook now has taken an order number that the log should have: let it finish.
+        IS_OVER.store(true, Ordering::Relaxed);
+        std::thread::sleep(LAST_HOOKS);
         recording.end();
     }
     // SAFETY: ends the process; Go lets one thread come here, and waits in a system call elsewhere.
@@ -438,18 +450,36 @@ pub unsafe extern "C" fn func_enter(
     let Some(goroutine) = (unsafe { context.as_mut() }) else { return };
     // SAFETY: see the module.
     let Some(proc) = (unsafe { proc_of(g) }) else { return };
-    let callers = proc.called_from(goroutine.callers, pc);
     // SAFETY: `g` is current.
+    let depth = unsafe { depth_of(g, frame) };
+    goroutine.unwind_to(depth);
+    let callers = proc.called_from(goroutine.callers, pc);
+    goroutine.enter(callers, depth);
+}
+
+/// How deep in the stack of `g` a frame is.
+#[inline]
+unsafe fn depth_of(g: usize, frame: u64) -> u32 {
+    // SAFETY: the caller's.
     let bounds = unsafe { StackBounds::of(g as u64) };
     // A stack has at most one gigabyte.
-    goroutine.enter(callers, bounds.high.wrapping_sub(frame) as u32);
+    bounds.high.wrapping_sub(frame) as u32
 }
 
 /// `__tsan_func_exit`: the innermost function returns.
-pub unsafe extern "C" fn func_exit(context: *mut Goroutine) {
+pub unsafe extern "C" fn func_exit(
+    context: *mut Goroutine,
+    _a: u64,
+    _b: u64,
+    _c: u64,
+    g: usize,
+    frame: u64,
+) {
     // SAFETY: see the module.
     if let Some(goroutine) = unsafe { context.as_mut() } {
-        goroutine.leave();
+        // It calls this hook from where it called that of its entry.
+        // SAFETY: `g` is current.
+        goroutine.unwind_to(unsafe { depth_of(g, frame) });
     }
 }
 

@@ -143,10 +143,21 @@ pub unsafe extern "C" fn ready(
     proc.event(Event { value, stack, ..Event::new(EventKind::Ready) });
 }
 
-/// Memory that was a goroutine's stack goes back to the runtime.
-pub unsafe extern "C" fn stack_free(low: u64, high: u64, _a: u64, _b: u64, g: usize, _frame: u64) {
+/// A goroutine has moved to another stack, and this one goes back to the runtime. Whoever does it
+/// for the goroutine keeps it from running.
+///
+/// The event is the goroutine's own: what it did on the old stack comes before, and before whatever
+/// the next goroutine there does.
+pub unsafe extern "C" fn stack_free(
+    context: *mut Goroutine,
+    low: u64,
+    high: u64,
+    _unused: u64,
+    g: usize,
+    _frame: u64,
+) {
     // SAFETY: see the module.
-    let Some(proc) = (unsafe { running(std::ptr::null_mut(), g) }) else { return };
+    let Some(proc) = (unsafe { running(context, g) }) else { return };
     proc.event(Event { object: low, value: high - low, ..Event::new(EventKind::Retire) });
 }
 

@@ -183,8 +183,8 @@ pub(super) const PATCHES: &[Patch] = &[
     patch(F::Collector, GC, "func gcMarkTermination(", "systemstack(gcControllerCommit)",
         "systemstack(gcControllerCommit); mmtraceGC(3, work.bytesMarked, gcController.heapGoal())", P::Only),
 
-    patch(F::Stacks, STACK, "func stackfree(", "v := unsafe.Pointer(stk.lo)",
-        "v := unsafe.Pointer(stk.lo); mmtraceStackFree(stk)", P::Only),
+    patch(F::Stacks, STACK, "func copystack(", "stackfree(old)",
+        "mmtraceStackFree(gp, old); stackfree(old)", P::Only),
 
     patch(F::Locks, MUTEX, "func (m *Mutex) Lock() {", "race.Acquire(unsafe.Pointer(m))",
         "race.Mmtrace(14, 0, unsafe.Pointer(m))", P::Only),
@@ -319,9 +319,9 @@ func mmtraceReady(gp *g) {
 }
 
 //go:nosplit
-func mmtraceStackFree(stk stack) {
+func mmtraceStackFree(gp *g, stk stack) {
 	if getg().m.p != 0 {
-		racecall(&__mmtrace_go_stack_free, stk.lo, stk.hi, 0, 0)
+		racecall(&__mmtrace_go_stack_free, gp.racectx, stk.lo, stk.hi, 0)
 	}
 }
 
