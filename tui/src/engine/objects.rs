@@ -283,7 +283,10 @@ impl History {
         let lock = has(&[Kind::MutexLock, Kind::MutexUnlock, Kind::WriteLock, Kind::WriteUnlock]);
         let is_channel =
             self.events.iter().any(|(_, event)| event.kind.spec().group == EventGroup::Channel);
-        let events = lock || (is_channel && has(&[Kind::ChanMake]));
+        let events = lock
+            || (is_channel
+                // Nothing is sent after a close: an older one cannot be missed.
+                && (has(&[Kind::ChanMake]) || (has(&[Kind::ChanSend]) && has(&[Kind::ChanRecv]))));
         let written = self
             .accesses
             .iter()
