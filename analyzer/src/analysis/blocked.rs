@@ -88,10 +88,14 @@ impl Names<'_, '_> {
             .map(|edge| line_free(&edge.held_stack) + &line_free(&edge.taken_stack))
             .collect();
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        // What a language's own library does with its own locks has reasons that a log does not show.
+        let is_own = |edge: &LockOrderEdge| !is_library_only(edge);
+        let is_own = edges.iter().any(is_own);
+        let severity = if is_own { Severity::Warning } else { Severity::Note };
         Finding {
             kind: FindingKind::LockOrder,
             fingerprint: Fingerprint::new("lock-order", &keys, 0),
-            severity: Severity::Warning,
+            severity,
             title: format!("lock order: {} locks taken in a circle, at {}", edges.len(), {
                 places.join(" and at ")
             }),
@@ -119,6 +123,13 @@ impl Names<'_, '_> {
             taken_stack: self.symbols.stack(edge.taken_stack),
         }
     }
+}
+
+/// Whether both locks of an edge were taken by the library, for its own purposes.
+fn is_library_only(edge: &LockOrderEdge) -> bool {
+    // The innermost frame is the lock's own.
+    let by_library = |stack: &[Frame]| stack.iter().take(2).all(Frame::is_library);
+    by_library(&edge.held_stack) && by_library(&edge.taken_stack)
 }
 
 /// Threads that wait for each other only, as places among the blocked.

@@ -52,20 +52,79 @@ const GO_OPERATIONS: [&str; 9] = [
     "runtime.block",
 ];
 
-/// Paths of the languages' own libraries.
-const LIBRARIES: [&str; 12] = [
-    "std::",
-    "core::",
-    "alloc::",
-    "hashbrown::",
-    "__rust_",
-    "__rustc::",
-    "runtime.",
+/// Paths of Rust's own libraries.
+const RUST_LIBRARIES: [&str; 6] =
+    ["std::", "core::", "alloc::", "hashbrown::", "__rust_", "__rustc::"];
+
+/// The packages of Go's own library. A program's own begin with `main.` or with the path of a
+/// module.
+const GO_LIBRARIES: [&str; 66] = [
+    "archive/",
+    "bufio.",
+    "bytes.",
+    "cmp.",
+    "compress/",
+    "container/",
+    "context.",
+    "crypto.",
+    "crypto/",
+    "database/sql",
+    "debug/",
+    "embed.",
+    "encoding.",
+    "encoding/",
+    "errors.",
+    "expvar.",
+    "flag.",
+    "fmt.",
+    "go/",
+    "hash.",
+    "hash/",
+    "html.",
+    "html/",
+    "image.",
+    "image/",
+    "index/",
     "internal/",
-    "sync.",
-    "sync/atomic.",
+    "io.",
+    "io/",
+    "iter.",
+    "log.",
+    "log/",
+    "maps.",
+    "math.",
+    "math/",
+    "mime.",
+    "mime/",
+    "net.",
+    "net/",
+    "os.",
+    "os/",
+    "path.",
+    "path/",
+    "plugin.",
     "reflect.",
+    "regexp.",
+    "regexp/",
+    "runtime.",
+    "runtime/",
+    "slices.",
+    "sort.",
+    "strconv.",
+    "strings.",
+    "structs.",
+    "sync.",
+    "sync/",
+    "syscall.",
     "testing.",
+    "testing/",
+    "text/",
+    "time.",
+    "unicode.",
+    "unicode/",
+    "unique.",
+    "vendor/",
+    "weak.",
 ];
 
 /// A stack without the recorder's frames at its inner end, and without what starts threads at its
@@ -126,7 +185,7 @@ fn recorder_len(frames: &[Frame]) -> usize {
 
 /// Whether a function belongs to a language's own library.
 pub fn is_library(function: &str) -> bool {
-    starts(function, &LIBRARIES)
+    starts(function, &RUST_LIBRARIES) || GO_LIBRARIES.iter().any(|path| function.starts_with(path))
 }
 
 fn is_recorder(frame: &Frame) -> bool {
