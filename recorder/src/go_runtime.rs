@@ -9,12 +9,12 @@
 //! allocate and write files; the usual ones do none of that. A hook cannot fail.
 //!
 //! # Who writes where
-//! Each processor of Go's (a P) has one stream ([`proc`]); what a goroutine is between two hooks is
-//! a few words ([`goroutine`]). Memory does not grow with the number of goroutines but for those.
+//! Each processor of Go's (a P) has one stream (`proc`); what a goroutine is between two hooks is
+//! a few words (`goroutine`). Memory does not grow with the number of goroutines but for those.
 //!
 //! # Stacks
 //! Instrumented functions tell when they are entered and left; the stack of an access is kept that
-//! way. Synchronisation, allocations and parking walk the frame pointers instead ([`walk`]), which
+//! way. Synchronisation, allocations and parking walk the frame pointers instead (`walk`), which
 //! shows the functions that are not instrumented, too.
 
 mod atomics;

@@ -2,7 +2,7 @@
 //!
 //! A thread's log hangs off one thread-local pointer. The hot paths ([`access`], [`event`]) load it,
 //! compare the number of the recording, look the place up among those known ([`context`]), drop a
-//! repetition ([`filter`]), store the record and publish it ([`cursor`]): no lock, no call, no
+//! repetition ([`filter`]), store the record and publish it ([`crate::cursor`]): no lock, no call, no
 //! allocation. Everything else is cold: the first event of a thread, an unknown place, a full slot.
 //!
 //! The recorder never records itself: a cold path takes the pointer away while it runs, so that

@@ -247,7 +247,7 @@ pub(super) const PATCHES: &[Patch] = &[
 ];
 
 /// What is appended to `runtime/race.go`; `{offsets}` becomes the table of offsets.
-pub(super) const RUNTIME: &str = r#"
+pub(super) const RUNTIME: &str = r"
 // What follows was appended by mmtrace.
 
 //go:linkname __mmtrace_go_park __mmtrace_go_park
@@ -363,7 +363,7 @@ func race_Mmtrace(kind, value uintptr, object unsafe.Pointer) {
 func race_MmtraceTest(kind uintptr, name string) {
 	racecall(&__mmtrace_go_test, getg().racectx, kind, uintptr(unsafe.Pointer(unsafe.StringData(name))), uintptr(len(name)))
 }
-"#;
+";
 
 /// What each entry of the table of offsets is, by its name in `go_runtime::ENTRIES`.
 pub(super) const OFFSETS: &[(&str, &str)] = &[

@@ -14,9 +14,12 @@ fn root_with(patches: &[Patch]) -> tempfile::TempDir {
             Places::FirstOfTwo => 2,
         };
         let body = bodies.entry(patch.within).or_default();
-        (0..count).for_each(|_| *body += &format!("{}\n", patch.find.trim_end_matches('\n')));
+        for _ in 0..count {
+            body.push_str(patch.find.trim_end_matches('\n'));
+            body.push('\n');
+        }
     }
-    let mut write = |file: &str, text: &str| {
+    let write = |file: &str, text: &str| {
         let path = root.path().join("src").join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
