@@ -213,25 +213,35 @@ fn is_for_threads(reason: BlockReason) -> bool {
 
 /// For each waiting thread whether it is deadlocked: the greatest set of which nobody can go on.
 /// `needs` has for each its wakers, as places among the waiting; `None` is one that does not wait.
+///
+/// Whoever can go on is taken out, and then only those are asked again who need it.
 fn deadlocked(reasons: &[BlockReason], needs: &[Vec<Option<usize>>]) -> Vec<bool> {
     let mut stuck: Vec<bool> = reasons.iter().map(|&reason| is_for_threads(reason)).collect();
-    loop {
-        let can_go = |place: usize| {
-            let is_stuck = |need: &Option<usize>| need.is_some_and(|need| stuck[need]);
-            if reasons[place] == BlockReason::NilChannel {
-                false
-            } else if needs_all(reasons[place]) {
-                !needs[place].iter().any(is_stuck)
-            } else {
-                // Nobody who ever used it: somebody might yet, and we do not know who.
-                needs[place].is_empty() || !needs[place].iter().all(is_stuck)
-            }
-        };
-        let Some(free) = (0..stuck.len()).find(|&place| stuck[place] && can_go(place)) else {
-            return stuck;
-        };
-        stuck[free] = false;
+    let mut needed_by = vec![Vec::new(); needs.len()];
+    for (place, needs) in needs.iter().enumerate() {
+        for &need in needs.iter().flatten() {
+            needed_by[need].push(place);
+        }
     }
+    let can_go = |stuck: &[bool], place: usize| {
+        let is_stuck = |need: &Option<usize>| need.is_some_and(|need| stuck[need]);
+        if reasons[place] == BlockReason::NilChannel {
+            false
+        } else if needs_all(reasons[place]) {
+            !needs[place].iter().any(is_stuck)
+        } else {
+            // Nobody who ever used it: somebody might yet, and we do not know who.
+            needs[place].is_empty() || !needs[place].iter().all(is_stuck)
+        }
+    };
+    let mut asked: Vec<usize> = (0..needs.len()).collect();
+    while let Some(place) = asked.pop() {
+        if stuck[place] && can_go(&stuck, place) {
+            stuck[place] = false;
+            asked.extend(&needed_by[place]);
+        }
+    }
+    stuck
 }
 
 /// The cycles of deadlocked threads that wait for each other's locks.

@@ -155,7 +155,7 @@ pub struct BlockedThread {
     /// How many could have let it go on.
     pub waker_count: u64,
     /// Who: the holders of a lock, the living threads that ever used any other object. Not more
-    /// than 16.
+    /// than 16, and of the first 1,000 threads only.
     pub wakers: Vec<Waker>,
 }
 

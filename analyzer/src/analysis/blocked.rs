@@ -1,6 +1,6 @@
 //! Who waits, with names, and the findings in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use mmtrace_format::ThreadId;
 
@@ -8,6 +8,7 @@ use super::thread_name;
 use crate::blocked::lock_order::{LockCycle, LockEdge};
 use crate::blocked::{Blocked, BlockedThread as Waiting, Waker as Wakes};
 use crate::context::Context;
+use crate::finding::grouping::{leader, unite};
 use crate::finding::{
     DeadlockEvidence, Evidence, Finding, FindingKind, LockOrderEdge, LockOrderEvidence, Severity,
     thread_in_words,
@@ -18,6 +19,8 @@ use crate::symbol::{Frame, Place, Symbols, program_frame};
 
 /// The most threads that could wake another of which a report names each.
 const WAKERS_MAX: usize = 16;
+/// The most threads of which a report names the wakers: a hundred thousand goroutines may wait.
+const WITH_WAKERS_MAX: usize = 1_000;
 /// The most threads that the title of a finding names.
 const TITLE_THREADS_MAX: usize = 3;
 
@@ -30,14 +33,16 @@ pub(super) struct Names<'n, 'log> {
 impl Names<'_, '_> {
     /// Every thread that was waiting at the end of the log.
     pub(super) fn threads(&mut self, blocked: &Blocked) -> Vec<BlockedThread> {
-        blocked.threads.iter().map(|thread| self.thread(thread)).collect()
+        let wakers = |number| if number < WITH_WAKERS_MAX { WAKERS_MAX } else { 0 };
+        let threads = blocked.threads.iter().enumerate();
+        threads.map(|(number, thread)| self.thread(thread, wakers(number))).collect()
     }
 
     fn name(&self, thread: ThreadId) -> Option<String> {
         thread_name(self.context, self.symbols, thread)
     }
 
-    fn thread(&mut self, waiting: &Waiting) -> BlockedThread {
+    fn thread(&mut self, waiting: &Waiting, wakers: usize) -> BlockedThread {
         BlockedThread {
             goroutine: waiting.at.thread.as_u32(),
             goroutine_name: self.name(waiting.at.thread),
@@ -48,7 +53,7 @@ impl Names<'_, '_> {
             stack: self.symbols.stack(waiting.stack),
             is_deadlocked: waiting.is_deadlocked,
             waker_count: waiting.wakers.len() as u64,
-            wakers: waiting.wakers.iter().take(WAKERS_MAX).map(|w| self.waker(w)).collect(),
+            wakers: waiting.wakers.iter().take(wakers).map(|w| self.waker(w)).collect(),
         }
     }
 
@@ -145,38 +150,29 @@ fn stuck_sets(blocked: &Blocked) -> Vec<StuckSet> {
     let threads = &blocked.threads;
     let deadlocked: Vec<usize> =
         (0..threads.len()).filter(|&place| threads[place].is_deadlocked).collect();
-    let place_of = |thread: ThreadId| {
-        deadlocked.iter().copied().find(|&place| threads[place].at.thread == thread)
-    };
-    let mut set_of: Vec<usize> = (0..threads.len()).collect();
-    let root = |set_of: &[usize], mut place: usize| {
-        while set_of[place] != place {
-            place = set_of[place];
-        }
-        place
-    };
+    let place_of: HashMap<ThreadId, usize> =
+        deadlocked.iter().map(|&place| (threads[place].at.thread, place)).collect();
+    let mut leaders: Vec<usize> = (0..threads.len()).collect();
     for &place in &deadlocked {
         for waker in &threads[place].wakers {
-            if let Some(other) = place_of(waker.at.thread) {
-                let (a, b) = (root(&set_of, place), root(&set_of, other));
-                set_of[a.max(b)] = a.min(b);
+            if let Some(&other) = place_of.get(&waker.at.thread) {
+                unite(&mut leaders, place, other);
             }
         }
     }
-    let roots: BTreeSet<usize> = deadlocked.iter().map(|&place| root(&set_of, place)).collect();
+    // Who closes the circle comes first, in its order; then those that wait behind it.
     let in_cycles: BTreeSet<usize> = blocked.deadlocks.iter().flatten().copied().collect();
-    roots
-        .into_iter()
-        .map(|first| {
-            // Who closes the circle comes first, in its order; then those that wait behind it.
-            let own = |place: &usize| root(&set_of, *place) == first;
-            let cycles = blocked.deadlocks.iter().flatten().copied().filter(own);
-            let others = deadlocked.iter().copied().filter(own);
-            let others = others.filter(|place| !in_cycles.contains(place));
-            let members: Vec<usize> = cycles.chain(others).collect();
-            let is_main = |&place: &usize| threads[place].at.thread == ThreadId::MAIN;
+    let cycles = blocked.deadlocks.iter().flatten().copied();
+    let others = deadlocked.iter().copied().filter(|place| !in_cycles.contains(place));
+    let mut sets: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for place in cycles.chain(others) {
+        sets.entry(leader(&mut leaders, place)).or_default().push(place);
+    }
+    let is_main = |place: usize| threads[place].at.thread == ThreadId::MAIN;
+    sets.into_values()
+        .map(|members| {
             let is_deadlock =
-                members.iter().any(|place| in_cycles.contains(place) || is_main(place));
+                members.iter().any(|&place| in_cycles.contains(&place) || is_main(place));
             StuckSet { members, is_deadlock }
         })
         .collect()

@@ -186,3 +186,16 @@ fn a_thread_that_locks_its_own_mutex_again_is_deadlocked_alone() {
     );
     assert_eq!(found.deadlocks, [vec![0]]);
 }
+
+/// A hundred thousand goroutines may wait for each other: asking all of them again for each that can
+/// go on would never end.
+#[test]
+fn a_long_chain_of_waits_is_followed_to_its_end() {
+    let count = 100_000;
+    let reasons = vec![BlockReason::Mutex; count];
+    let mut needs: Vec<Vec<Option<usize>>> = (1..=count).map(|next| vec![Some(next)]).collect();
+    needs[count - 1] = vec![None];
+    assert!(!deadlocked(&reasons, &needs).contains(&true));
+    needs[count - 1] = vec![Some(0)];
+    assert!(!deadlocked(&reasons, &needs).contains(&false));
+}

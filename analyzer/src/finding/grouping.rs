@@ -111,7 +111,8 @@ fn sorted(lines: &[Option<(String, u32)>; 2]) -> [Option<&(String, u32)>; 2] {
     if a <= b { [a, b] } else { [b, a] }
 }
 
-fn leader(leaders: &mut [usize], mut place: usize) -> usize {
+/// The first of the set that a place belongs to.
+pub(crate) fn leader(leaders: &mut [usize], mut place: usize) -> usize {
     while leaders[place] != place {
         leaders[place] = leaders[leaders[place]];
         place = leaders[place];
@@ -119,7 +120,8 @@ fn leader(leaders: &mut [usize], mut place: usize) -> usize {
     place
 }
 
-fn unite(leaders: &mut [usize], a: usize, b: usize) {
+/// Makes one set of two.
+pub(crate) fn unite(leaders: &mut [usize], a: usize, b: usize) {
     let (a, b) = (leader(leaders, a), leader(leaders, b));
     leaders[a.max(b)] = a.min(b);
 }

@@ -161,6 +161,9 @@ fn fragment_of_index(index: &Index, lane: &Lane, at: u64) -> Option<usize> {
     partition(index.fragment_count(lane), begins).checked_sub(1)
 }
 
+/// How many fragments are looked at for something that may not be in the last one.
+const FRAGMENTS_BACK_MAX: u32 = 64;
+
 /// The number of the last fragment that begins not after a time.
 fn fragment_at(index: &Index, lane: &Lane, time_ns: u64) -> Option<usize> {
     let begins = |number| index.fragment(lane, number).first_ns <= time_ns;
@@ -177,23 +180,38 @@ impl Engine<'_> {
 
     /// The last record of a lane that happened not after a time, with what it is.
     pub fn moment_at(&mut self, lane: usize, time_ns: u64) -> Option<(Moment, Record)> {
+        self.last_at(lane, time_ns, |record| Some((record.len() - 1, record)))
+    }
+
+    /// The last record of a lane, not after a time and not empty, of which `pick` makes something:
+    /// what, and its place in the record.
+    fn last_at<T>(
+        &mut self,
+        lane: usize,
+        time_ns: u64,
+        pick: impl Fn(Record) -> Option<(u64, T)>,
+    ) -> Option<(Moment, T)> {
         let index = Arc::clone(&self.index);
         let facts = index.lane(lane);
         let mut number = fragment_at(&index, &facts, time_ns)?;
         // A fragment may have nothing but a switch in it.
-        for _ in 0..64 {
+        for _ in 0..FRAGMENTS_BACK_MAX {
             let fragment = index.fragment(&facts, number);
             let mut found = None;
             if let Some(decoded) = self.decoded(fragment) {
                 decoded.each(self.log, fragment.chunk, fragment.place, |at, record| {
-                    if record.time_ns() <= time_ns && !record.is_empty() {
-                        let last = at + record.len() - 1;
-                        found = Some((fragment.first_index + last, record));
+                    if record.time_ns() <= time_ns
+                        && !record.is_empty()
+                        && let Some((place, picked)) = pick(record)
+                    {
+                        let index = fragment.first_index + at + place;
+                        let moment = Moment { lane, index, time_ns: record.time_ns() };
+                        found = Some((moment, picked));
                     }
                 });
             }
-            if let Some((at, record)) = found {
-                return Some((Moment { lane, index: at, time_ns: record.time_ns() }, record));
+            if found.is_some() {
+                return found;
             }
             number = number.checked_sub(1)?;
         }
@@ -245,27 +263,9 @@ impl Engine<'_> {
 
     /// The last event of a lane, accesses aside, that happened not after a time.
     pub fn event_at(&mut self, lane: usize, time_ns: u64) -> Option<(Moment, Event)> {
-        let index = Arc::clone(&self.index);
-        let facts = index.lane(lane);
-        let mut number = fragment_at(&index, &facts, time_ns)?;
-        for _ in 0..64 {
-            let fragment = index.fragment(&facts, number);
-            let mut found = None;
-            if let Some(decoded) = self.decoded(fragment) {
-                decoded.each(self.log, fragment.chunk, fragment.place, |at, record| {
-                    if let Record::Event(event) = record
-                        && event.time.ns <= time_ns
-                        && !record.is_empty()
-                    {
-                        found = Some((fragment.first_index + at, event));
-                    }
-                });
-            }
-            if let Some((at, event)) = found {
-                return Some((Moment { lane, index: at, time_ns: event.time.ns }, event));
-            }
-            number = number.checked_sub(1)?;
-        }
-        None
+        self.last_at(lane, time_ns, |record| match record {
+            Record::Event(event) => Some((0, event)),
+            _ => None,
+        })
     }
 }

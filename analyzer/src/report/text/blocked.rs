@@ -98,7 +98,7 @@ fn write_wait(page: &mut Page, options: &TextOptions<'_>, wait: &BlockedThread) 
     }
     let is_lock = matches!(wait.reason, "mutex" | "read-lock" | "write-lock");
     let lead = paint(Tone::Faint, if is_lock { "held by" } else { "woken by" }).padded(10);
-    if wait.wakers.is_empty() {
+    if wait.waker_count == 0 {
         let nobody = "nobody else that is alive has used it so far, as far as the log knows";
         page.line(4, [lead, nobody.into()]);
         return;
