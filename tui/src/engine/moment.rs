@@ -265,7 +265,7 @@ impl Engine<'_> {
     pub fn event_at(&mut self, lane: usize, time_ns: u64) -> Option<(Moment, Event)> {
         self.last_at(lane, time_ns, |record| match record {
             Record::Event(event) => Some((0, event)),
-            _ => None,
+            Record::Accesses { .. } => None,
         })
     }
 }
