@@ -21,9 +21,8 @@
 
 use std::fmt;
 
-use super::codec::Decompressor;
 use super::column::{Reader, put, put_column, put_delta, unzigzag, zigzag};
-use super::{AccessContext, ChunkError};
+use super::{AccessContext, ChunkError, LaneDecoder};
 use crate::access::{Access, AccessKind};
 use crate::id::StackId;
 use crate::units::Address;
@@ -68,9 +67,6 @@ pub struct AccessColumns {
     pub contexts: Vec<AccessContext>,
     /// The sizes, in order, of the accesses whose context has size 0.
     pub long_sizes: Vec<u64>,
-    model: Model,
-    bytes: Vec<u8>,
-    decompressor: Decompressor,
 }
 
 impl fmt::Debug for AccessColumns {
@@ -295,18 +291,23 @@ pub(super) fn decode(
     bytes: &[u8],
     raw_len: usize,
     count: usize,
+    decoder: &mut LaneDecoder,
     out: &mut AccessColumns,
 ) -> Result<(), ChunkError> {
-    out.clear();
-    out.decompressor.decompress(PART, bytes, raw_len, &mut out.bytes)?;
+    let LaneDecoder { decompressor, bytes: lane, model } = decoder;
+    decompressor.decompress(PART, bytes, raw_len, lane)?;
+    // What is left in the others is written over, so that nothing is cleared for nothing.
+    out.contexts.clear();
+    out.long_sizes.clear();
     if count == 0 {
+        out.clear();
         return if raw_len == 0 {
             Ok(())
         } else {
             Err(ChunkError::Column { part: PART, what: "columns without accesses", at: 0 })
         };
     }
-    let mut lane = Reader::new(PART, &out.bytes, 0);
+    let mut lane = Reader::new(PART, lane, 0);
     let shift = lane.number()?;
     let context_count = lane.number()?;
     if shift > 63 || context_count > CONTEXTS_MAX as u64 {
@@ -332,7 +333,6 @@ pub(super) fn decode(
     table.finish()?;
 
     out.tags.resize(count, 0);
-    let model = &mut out.model;
     decode_contexts(&controls, missed, runs.clone(), &out.contexts, model, &mut out.tags)?;
     out.addresses.resize(count, 0);
     decode_addresses(
@@ -355,7 +355,7 @@ pub(super) fn decode(
 
 /// The decoder's half of the model, by context; apart, so that each pass touches only its own.
 #[derive(Debug, Default)]
-struct Model {
+pub(super) struct Model {
     followers: Vec<u16>,
     kinds: Vec<u8>,
     places: Vec<Foretold>,

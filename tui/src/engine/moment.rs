@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use mmtrace_analyzer::EventRef;
-use mmtrace_format::chunk::{AccessColumns, SyncColumns};
+use mmtrace_format::chunk::{AccessColumns, LaneDecoder, SyncColumns};
 use mmtrace_format::{Access, Event, EventKind, Log};
 
 use super::Engine;
@@ -91,7 +91,9 @@ impl ChunkCache {
             let last = if self.chunks.len() < CHUNKS_KEPT { None } else { self.chunks.pop_back() };
             let storage = last.and_then(|(_, last)| Arc::try_unwrap(last?).ok());
             let mut sync = storage.map(|last| last.sync).unwrap_or_default();
-            let read = log.chunk(chunk as usize).is_ok_and(|it| it.decode_sync(&mut sync).is_ok());
+            let read = log
+                .chunk(chunk as usize)
+                .is_ok_and(|it| it.decode_sync(&mut LaneDecoder::default(), &mut sync).is_ok());
             let decoded = read.then(|| Arc::new(Decoded::new(sync)));
             self.chunks.push_front((chunk, decoded));
         }
@@ -102,7 +104,7 @@ impl ChunkCache {
 /// A chunk's events; `None` if they cannot be read.
 pub(crate) fn decode(log: &Log, chunk: usize) -> Option<Decoded> {
     let mut sync = SyncColumns::default();
-    log.chunk(chunk).ok()?.decode_sync(&mut sync).ok()?;
+    log.chunk(chunk).ok()?.decode_sync(&mut LaneDecoder::default(), &mut sync).ok()?;
     Some(Decoded::new(sync))
 }
 
@@ -116,7 +118,9 @@ impl Decoded {
     pub fn accesses(&self, log: &Log, chunk: u32) -> &[Access] {
         self.accesses.get_or_init(|| {
             let mut columns = AccessColumns::default();
-            let read = log.chunk(chunk as usize).ok().map(|it| it.decode_accesses(&mut columns));
+            let mut decoder = LaneDecoder::default();
+            let chunk = log.chunk(chunk as usize).ok();
+            let read = chunk.map(|it| it.decode_accesses(&mut decoder, &mut columns));
             match read {
                 Some(Ok(())) => columns.iter().collect(),
                 _ => Vec::new(),

@@ -3,7 +3,7 @@
 //! Only sync lanes are decoded: they say how many accesses lie before each event, and that is all
 //! that a timeline needs of accesses.
 
-use mmtrace_format::chunk::SyncColumns;
+use mmtrace_format::chunk::{LaneDecoder, SyncColumns};
 use mmtrace_format::event::BlockReason;
 use mmtrace_format::log::ChunkEntry;
 use mmtrace_format::{Event, EventKind, Log, StackId, StringId, ThreadId};
@@ -62,9 +62,14 @@ pub(crate) struct ChunkScan {
 }
 
 /// Scans a chunk.
-pub(crate) fn scan(log: &Log, chunk: usize, bins: Bins, lane: &mut SyncColumns) -> ChunkScan {
+pub(crate) fn scan(
+    log: &Log,
+    chunk: usize,
+    bins: Bins,
+    (decoder, lane): &mut (LaneDecoder, SyncColumns),
+) -> ChunkScan {
     let entry = &log.chunks()[chunk];
-    let is_read = log.chunk(chunk).is_ok_and(|chunk| chunk.decode_sync(lane).is_ok());
+    let is_read = log.chunk(chunk).is_ok_and(|chunk| chunk.decode_sync(decoder, lane).is_ok());
     log.advise_done(chunk);
     if !is_read {
         return damaged(entry);

@@ -3,7 +3,7 @@
 
 use std::sync::Mutex;
 
-use mmtrace_format::chunk::AccessColumns;
+use mmtrace_format::chunk::{AccessColumns, LaneDecoder};
 use mmtrace_format::{AccessKind, StackId};
 use rayon::prelude::*;
 
@@ -83,6 +83,8 @@ pub(in crate::race) struct AccessLanes<'t> {
     present: Vec<u32>,
     #[expect(clippy::vec_box, reason = "lanes move in and out without being copied")]
     spare: Mutex<Vec<Box<Lane>>>,
+    #[expect(clippy::vec_box, reason = "they move in and out without being copied")]
+    decoders: Mutex<Vec<Box<LaneDecoder>>>,
     lost: Vec<usize>,
     /// Bytes of the lanes that are here.
     held_bytes: u64,
@@ -102,6 +104,7 @@ impl<'t> AccessLanes<'t> {
             left: Vec::new(),
             present: Vec::new(),
             spare: Mutex::default(),
+            decoders: Mutex::default(),
             lost: Vec::new(),
             held_bytes: 0,
             keep_bytes_max: memory / 4,
@@ -135,13 +138,15 @@ impl<'t> AccessLanes<'t> {
             .filter(|&chunk| self.lanes[chunk as usize].is_none())
             .collect();
         let source = self.trace.lanes();
-        let spare = &self.spare;
+        let (spare, decoders) = (&self.spare, &self.decoders);
         let decoded: Vec<Option<Box<Lane>>> = missing
             .par_iter()
             .map(|&chunk| {
-                let pop = || spare.lock().expect("nobody panics holding it").pop();
-                let mut lane = pop().unwrap_or_default();
-                source.decode_accesses(chunk as usize, &mut lane.columns).ok()?;
+                let mut lane = pop(spare);
+                let mut decoder = pop(decoders);
+                let read = source.decode_accesses(chunk as usize, &mut decoder, &mut lane.columns);
+                push(decoders, decoder);
+                read.ok()?;
                 lane.index_long_sizes();
                 Some(lane)
             })
@@ -174,7 +179,7 @@ impl<'t> AccessLanes<'t> {
                 self.present.push(chunk);
             } else if let Some(lane) = self.lanes[chunk as usize].take() {
                 self.held_bytes -= lane.bytes();
-                self.spare.lock().expect("nobody panics holding it").push(lane);
+                push(&self.spare, lane);
             }
         }
     }
@@ -183,4 +188,12 @@ impl<'t> AccessLanes<'t> {
     pub(in crate::race) fn lost(&self) -> &[usize] {
         &self.lost
     }
+}
+
+fn pop<T: Default>(pool: &Mutex<Vec<Box<T>>>) -> Box<T> {
+    pool.lock().expect("nobody panics holding it").pop().unwrap_or_default()
+}
+
+fn push<T>(pool: &Mutex<Vec<Box<T>>>, item: Box<T>) {
+    pool.lock().expect("nobody panics holding it").push(item);
 }
