@@ -103,6 +103,12 @@ impl VectorClock {
         }
     }
 
+    /// The times of the first slots, as they lie in memory: all there are, for a narrow clock.
+    #[inline]
+    pub fn first_times(&self) -> &[LocalTime] {
+        self.root.as_ref().map_or(&[], Node::first_times)
+    }
+
     /// Makes `epoch` known. Says whether that was news.
     #[inline]
     pub fn learn(&mut self, epoch: Epoch) -> bool {

@@ -1,18 +1,20 @@
 //! What surrounds an access: where its thread came from, what it held, what it synchronised last.
 //!
 //! One walk in merged order, without clocks, answers the questions about all accesses that a report
-//! shows, and feeds the heap on the way. It keeps a few dozen bytes a thread and, of the heap, only
-//! the blocks that hold an address in question.
+//! shows. It keeps a few dozen bytes a thread and, of the heap, only the blocks that hold an address
+//! in question.
 
-use std::collections::{HashMap, HashSet};
+mod lives;
+
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use mmtrace_format::event::MemoryOrder;
 use mmtrace_format::{Address, Event, EventKind, StackId, StringId, ThreadId};
 
-use crate::heap::LiveHeap;
 use crate::order::{EventRef, MergeSink, OrderGap};
 use crate::rules::{RULES, Rule};
+pub use lives::{Life, Lives};
 
 /// An access to be told about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,32 +83,16 @@ pub struct Block {
     pub thread: ThreadId,
 }
 
-/// Where a thread came from, and where it got to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Life {
-    /// Its name; the empty string if it has none.
-    pub name: StringId,
-    /// The spawn that started it, and where that is in the program.
-    pub started: Option<(EventRef, StackId)>,
-    test: Option<StringId>,
-}
-
 /// The walk.
 #[derive(Debug)]
 pub struct Context<'t> {
-    /// All threads, ascending: places here are dense numbers.
-    threads: &'t [ThreadId],
-    heap: LiveHeap,
-    has_heap: bool,
-    lives: Vec<Life>,
+    lives: Lives<'t>,
     questions: Vec<Question>,
     answers: Vec<Surroundings>,
     /// The questions about each thread.
     pending: HashMap<usize, Pending>,
     /// The addresses in question, ascending, and the blocks that hold them at the moment.
     blocks: Vec<(u64, Option<Block>)>,
-    tests: HashSet<StringId>,
-    tests_over: HashSet<StringId>,
     position: u64,
 }
 
@@ -127,7 +113,7 @@ struct Pending {
 
 impl<'t> Context<'t> {
     /// A walk over a log of these threads, ascending, that answers these questions.
-    pub fn new(threads: &'t [ThreadId], questions: Vec<Question>, heap: LiveHeap) -> Self {
+    pub fn new(threads: &'t [ThreadId], questions: Vec<Question>) -> Self {
         let mut pending: HashMap<usize, Pending> = HashMap::new();
         for (index, question) in questions.iter().enumerate() {
             if let Ok(dense) = threads.binary_search(&question.event.thread) {
@@ -142,16 +128,11 @@ impl<'t> Context<'t> {
         blocks.sort_unstable_by_key(|&(address, _)| address);
         blocks.dedup_by_key(|&mut (address, _)| address);
         Self {
-            threads,
-            heap,
-            has_heap: false,
-            lives: vec![Life::default(); threads.len()],
+            lives: Lives::new(threads),
             answers: vec![Surroundings::default(); questions.len()],
             questions,
             pending,
             blocks,
-            tests: HashSet::new(),
-            tests_over: HashSet::new(),
             position: 0,
         }
     }
@@ -161,32 +142,10 @@ impl<'t> Context<'t> {
         &self.answers
     }
 
-    /// What is known of a thread.
-    pub fn life(&self, thread: ThreadId) -> Option<&Life> {
-        self.lives.get(self.dense(thread)?)
-    }
-
-    /// The tests that were begun, in no order.
-    pub fn tests(&self) -> impl Iterator<Item = StringId> {
-        self.tests.iter().copied()
-    }
-
-    /// The heap at the end, if the log has anything about it.
-    pub fn into_heap(self) -> Option<LiveHeap> {
-        self.has_heap.then_some(self.heap)
-    }
-
-    fn dense(&self, thread: ThreadId) -> Option<usize> {
-        match self.threads.get(thread.index()) {
-            Some(&found) if found == thread => Some(thread.index()),
-            _ => self.threads.binary_search(&thread).ok(),
-        }
-    }
-
     /// Notes what is known when the thread reaches its questions before `end`.
     fn reach(&mut self, dense: usize, end: u64) {
         let Some(pending) = self.pending.get_mut(&dense) else { return };
-        let test = self.lives[dense].test;
+        let test = self.lives.test_of(dense);
         while let Some(&index) = pending.questions.get(pending.reached) {
             let question = self.questions[index];
             if question.event.index >= end {
@@ -199,8 +158,8 @@ impl<'t> Context<'t> {
                 acquire_before: pending.acquire,
                 locks: pending.locks.clone(),
                 block: block.ok().and_then(|place| self.blocks[place].1),
-                test,
-                test_over: test.is_some_and(|test| self.tests_over.contains(&test)),
+                test: test.map(|(test, _)| test),
+                test_over: test.is_some_and(|(_, is_over)| is_over),
                 ..Surroundings::default()
             };
         }
@@ -258,32 +217,6 @@ impl<'t> Context<'t> {
             _ => {}
         }
     }
-
-    /// Follows the thread's life.
-    fn live(&mut self, dense: usize, sync: &SyncEvent) {
-        let event = &sync.event;
-        let life = &mut self.lives[dense];
-        match event.kind {
-            EventKind::Name => life.name = StringId::new(low_32(event.value)),
-            EventKind::TestStart => {
-                let test = StringId::new(low_32(event.value));
-                life.test = Some(test);
-                self.tests.insert(test);
-            }
-            EventKind::TestEnd => {
-                self.tests_over.insert(StringId::new(low_32(event.value)));
-            }
-            EventKind::Spawn => {
-                let test = life.test;
-                if let Some(child) = self.dense(ThreadId::new(low_32(event.value))) {
-                    let child = &mut self.lives[child];
-                    child.started = Some((sync.at, event.stack));
-                    child.test = test;
-                }
-            }
-            _ => {}
-        }
-    }
 }
 
 impl Pending {
@@ -310,16 +243,12 @@ impl MergeSink for Context<'_> {
         let sync = SyncEvent { at, position: self.position, event: *event };
         self.position += 1;
         match event.kind {
-            EventKind::Alloc | EventKind::Free => {
-                self.has_heap = true;
-                self.follow_blocks(at.thread, event);
-            }
+            EventKind::Alloc | EventKind::Free => self.follow_blocks(at.thread, event),
             _ => {
                 self.tell(dense, &sync);
-                self.live(dense, &sync);
+                self.lives.event(dense, at, event);
             }
         }
-        self.heap.event(event);
     }
 
     fn accesses(&mut self, dense: usize, first: EventRef, _: usize, _: u32, count: u32) {
@@ -331,10 +260,6 @@ impl MergeSink for Context<'_> {
     }
 
     fn gap(&mut self, _gap: &OrderGap) {}
-}
-
-fn low_32(value: u64) -> u32 {
-    u32::try_from(value).unwrap_or(u32::MAX)
 }
 
 /// Bits of [`ROLES`].

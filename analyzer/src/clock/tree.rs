@@ -84,6 +84,21 @@ impl Node {
         }
     }
 
+    /// The leaf of the first slots; empty if there is none.
+    #[inline]
+    pub(super) fn first_times(&self) -> &[LocalTime] {
+        let mut node = self;
+        loop {
+            match node {
+                Self::Leaf(times) => return times,
+                Self::Branch(branch) => match &branch.children[0] {
+                    Some(child) => node = child,
+                    None => return &[],
+                },
+            }
+        }
+    }
+
     pub(super) fn for_each(&self, base: u32, visit: &mut impl FnMut(u32, LocalTime)) {
         match self {
             Self::Leaf(times) => {

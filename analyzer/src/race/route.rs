@@ -5,6 +5,8 @@
 //! records and not 131072. The number of shards is fixed: the shard of an address must not depend
 //! on the number of workers.
 
+use mmtrace_format::AccessKind;
+
 use super::window::{AccessLanes, Item, Part, Raw, Window};
 use crate::hash::spread;
 
@@ -27,6 +29,23 @@ pub(super) const ATOMIC: u32 = 2;
 /// It is not an access: the granules are another object from here on.
 pub(super) const RESETS: u32 = 4;
 const FLAG_BITS: u32 = 3;
+
+/// In place of flags: it does not touch memory.
+const NO_ACCESS: u32 = u32::MAX;
+/// By kind of access.
+const FLAGS: [u32; AccessKind::ALL.len()] = {
+    let mut flags = [NO_ACCESS; AccessKind::ALL.len()];
+    let mut index = 0;
+    while index < flags.len() {
+        let kind = AccessKind::ALL[index];
+        if kind.touches_memory() {
+            let writes = if kind.is_write() { WRITES } else { 0 };
+            flags[index] = writes | if kind.is_atomic() { ATOMIC } else { 0 };
+        }
+        index += 1;
+    }
+    flags
+};
 
 /// What one access does to the granules of one block.
 ///
@@ -100,12 +119,12 @@ pub(super) fn shard_of(granule: u64) -> usize {
 /// A part's records, shard by shard, each in merged order.
 #[derive(Debug)]
 pub(super) struct Routed {
-    shards: Vec<Vec<Record>>,
+    shards: Box<[Vec<Record>; SHARD_COUNT]>,
 }
 
 impl Default for Routed {
     fn default() -> Self {
-        Self { shards: vec![Vec::new(); SHARD_COUNT] }
+        Self { shards: Box::new([const { Vec::new() }; SHARD_COUNT]) }
     }
 }
 
@@ -123,7 +142,7 @@ impl Routed {
         lanes: &AccessLanes<'_>,
         active: &std::ops::Range<usize>,
     ) {
-        for shard in &mut self.shards {
+        for shard in self.shards.iter_mut() {
             shard.clear();
         }
         for item in window.items(part) {
@@ -146,21 +165,19 @@ impl Routed {
 
     #[inline]
     fn route(&mut self, segment: u32, access: &Raw, active: &std::ops::Range<usize>) {
-        if !access.kind.touches_memory() {
-            return;
-        }
-        let flags = if access.kind.is_write() { WRITES } else { 0 }
-            | if access.kind.is_atomic() { ATOMIC } else { 0 };
+        let flags = FLAGS[access.kind as usize];
         let last_byte = access.address.saturating_add(access.size.saturating_sub(1));
         let (first, last) = (access.address >> GRANULE_BITS, last_byte >> GRANULE_BITS);
-        if first == last && access.size > 0 {
+        // One branch for nearly all accesses.
+        if (first == last) & (access.size > 0) & (flags != NO_ACCESS) {
             self.push(first, first & PLACE_MASK, flags, segment, active);
-        } else if access.size > 0 {
+        } else if access.size > 0 && flags != NO_ACCESS {
             self.spread(first, last, flags, segment, active);
         }
     }
 
     /// One record for each block from granule `first` to `last`.
+    #[cold]
     fn spread(
         &mut self,
         first: u64,

@@ -168,17 +168,18 @@ pub(super) struct Scanned {
     pub(super) gaps: Vec<RaceGap>,
 }
 
-/// Runs the whole log, in merged order, past a consumer.
+/// Runs the whole log, in merged order, past a consumer and, without windows, past an observer.
 pub(super) fn scan(
     trace: &Trace<'_>,
     lanes: &mut AccessLanes<'_>,
     consumer: &mut impl Consumer,
+    observer: &mut (impl MergeSink + Send),
     progress: &dyn Progress,
 ) -> Scanned {
     let mut merge = Merge::new(trace);
     let mut builder = Builder::new(trace);
     lanes.rewind();
-    let mut built = builder.build(&mut merge);
+    let mut built = merge.run(&mut (&mut builder, &mut *observer));
     loop {
         let window = builder.take();
         let mut consume = || {
@@ -190,7 +191,7 @@ pub(super) fn scan(
         if is_last {
             consume();
         } else {
-            ((), built) = rayon::join(consume, || builder.build(&mut merge));
+            ((), built) = rayon::join(consume, || merge.run(&mut (&mut builder, &mut *observer)));
         }
         progress.advance(window.accesses + window.events);
         builder.recycle(window);
@@ -236,10 +237,6 @@ impl<'t> Builder<'t> {
             events: 0,
             gaps: Vec::new(),
         }
-    }
-
-    fn build(&mut self, merge: &mut Merge<'_>) -> Merged {
-        merge.run(self)
     }
 
     fn take(&mut self) -> Window {

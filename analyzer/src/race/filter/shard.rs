@@ -3,7 +3,6 @@
 use super::epochs::{EpochSet, Now, Packed};
 use crate::hash::spread;
 use crate::race::route::{ATOMIC, RESETS, Record, WRITES};
-use crate::race::window::{Moment, Window};
 
 /// The history of one granule. Half a cache line.
 #[derive(Clone, Copy, Debug)]
@@ -38,17 +37,9 @@ struct Ahead {
     /// Where its first granule's cell should be, and whose key is there.
     home: usize,
     key: u64,
-    moment: Moment,
     /// The last write in that cell, and whether it happens before the access.
     write: u64,
     known: bool,
-}
-
-impl Ahead {
-    #[inline]
-    fn now<'w>(&self, epoch: Packed, window: &'w Window) -> Now<'w> {
-        Now { epoch, clock: &window.clocks[self.moment.clock as usize] }
-    }
 }
 
 /// Atomic accesses to a granule. They do not race with each other, so none replaces another's.
@@ -81,47 +72,44 @@ impl Shard {
         (self.cells.len() * size_of::<Cell>() + sets + atomics) as u64
     }
 
-    /// Looks at the records of one part.
-    pub(super) fn look_at(&mut self, records: &[Record], window: &Window) {
+    /// Looks at the records of one part. `nows` has what each segment of the window is checked
+    /// against.
+    pub(super) fn look_at(&mut self, records: &[Record], nows: &[Now<'_>]) {
         for batch in records.chunks(AHEAD) {
             // For all of it at once: growing moves the cells that were found.
             self.reserve(batch.iter().map(|record| record.len()).sum());
-            // Independent loads, step by step: cells, moments and clocks come from memory side by
+            // Independent loads, step by step: cells, segments and clocks come from memory side by
             // side for the whole batch, not one after the other.
             let mut ahead = [Ahead::default(); AHEAD];
             for (ahead, record) in ahead.iter_mut().zip(batch) {
                 ahead.home = self.home_of(record.granule());
-                ahead.key = self.cells[ahead.home].key;
-                ahead.moment = window.moments.get(record.segment()).copied().unwrap_or_default();
+                let cell = &self.cells[ahead.home];
+                (ahead.key, ahead.write) = (cell.key, cell.write);
             }
             for (ahead, record) in ahead.iter_mut().zip(batch) {
-                if ahead.key == record.granule() + 1 && record.flags() & RESETS == 0 {
-                    ahead.write = self.cells[ahead.home].write;
-                    let epoch = Packed::new(ahead.moment.epoch);
-                    ahead.known =
-                        Packed::from_word(ahead.write).is_before(ahead.now(epoch, window));
-                }
+                // Of another granule's write, this is nothing; it is looked at only if its key fits.
+                ahead.known = Packed::from_word(ahead.write).is_before(&nows[record.segment()]);
             }
             for (ahead, &record) in ahead.iter().zip(batch) {
                 if record.is_single() && record.flags() & RESETS == 0 {
                     let granule = record.granule();
                     let found = ahead.key == granule + 1;
                     let cell = if found { ahead.home } else { self.find(granule, ahead.home) };
-                    self.access(cell, record.flags(), ahead, window);
+                    self.access(cell, record.flags(), ahead, &nows[record.segment()]);
                 } else {
-                    self.look_at_range(record, ahead, window);
+                    self.look_at_range(record, ahead, nows);
                 }
             }
         }
     }
 
     #[cold]
-    fn look_at_range(&mut self, record: Record, ahead: &Ahead, window: &Window) {
+    fn look_at_range(&mut self, record: Record, ahead: &Ahead, nows: &[Now<'_>]) {
         for granule in record.granules() {
             let home = self.home_of(granule);
             if record.flags() & RESETS == 0 {
                 let found = self.find(granule, home);
-                self.access(found, record.flags(), ahead, window);
+                self.access(found, record.flags(), ahead, &nows[record.segment()]);
             } else if let Some(found) = self.find_existing(granule, home) {
                 self.reset(found);
             }
@@ -129,24 +117,19 @@ impl Shard {
     }
 
     #[inline]
-    fn access(&mut self, index: usize, flags: u32, ahead: &Ahead, window: &Window) {
+    fn access(&mut self, index: usize, flags: u32, ahead: &Ahead, now: &Now<'_>) {
         let cell = &self.cells[index];
         if cell.write == SUSPECT {
             return;
         }
-        let epoch = Packed::new(ahead.moment.epoch);
         // The same access by the same thread at the same time: nothing can have changed.
-        if (flags == 0 && cell.read == epoch.word())
-            || (flags == WRITES && cell.write == epoch.word())
-        {
+        let last = if flags & WRITES != 0 { cell.write } else { cell.read };
+        if last == now.epoch.word() && flags & ATOMIC == 0 {
             return;
         }
-        let now = ahead.now(epoch, window);
-        let written_before = if cell.write == ahead.write && ahead.known {
-            true
-        } else {
-            Packed::from_word(cell.write).is_before(now)
-        };
+        // The cell may have been written since it was fetched, or be another one.
+        let written_before = (ahead.known && cell.write == ahead.write)
+            || Packed::from_word(cell.write).is_before(now);
         let races = !written_before
             || if flags & ATOMIC != 0 {
                 self.atomic(index, flags, now)
@@ -163,7 +146,7 @@ impl Shard {
 
     /// A plain read, by a thread that knows the last write. Says whether it races.
     #[inline]
-    fn read(&mut self, index: usize, now: Now<'_>) -> bool {
+    fn read(&mut self, index: usize, now: &Now<'_>) -> bool {
         let cell = &mut self.cells[index];
         if let Some(atomics) = self.atomics.get(cell.atomic)
             && !atomics.writes.all_before(now)
@@ -175,8 +158,7 @@ impl Shard {
         } else if Packed::from_word(cell.read).is_before(now) {
             cell.read = now.epoch.word();
         } else {
-            let mut set = EpochSet::default();
-            set.add(Now { epoch: Packed::from_word(cell.read), ..now });
+            let mut set = EpochSet::of(Packed::from_word(cell.read));
             set.add(now);
             cell.read = SET + (self.sets.put(set) - 1);
         }
@@ -185,7 +167,7 @@ impl Shard {
 
     /// A plain write, by a thread that knows the last one. Says whether it races.
     #[inline]
-    fn write(&mut self, index: usize, now: Now<'_>) -> bool {
+    fn write(&mut self, index: usize, now: &Now<'_>) -> bool {
         let cell = &mut self.cells[index];
         if cell.read >= SET {
             let set = cell.read - SET + 1;
@@ -208,7 +190,7 @@ impl Shard {
     }
 
     /// An atomic access, by a thread that knows the last plain write. Says whether it races.
-    fn atomic(&mut self, index: usize, flags: u32, now: Now<'_>) -> bool {
+    fn atomic(&mut self, index: usize, flags: u32, now: &Now<'_>) -> bool {
         let cell = &mut self.cells[index];
         if flags & WRITES != 0 {
             let ordered = if cell.read >= SET {
@@ -346,16 +328,6 @@ mod tests {
     use super::*;
     use crate::clock::{Epoch, Slot, VectorClock};
 
-    /// Two threads that know nothing of each other, a segment each.
-    fn window() -> Window {
-        let moment =
-            |slot, clock| Moment { epoch: Epoch { slot: Slot::new(slot), time: 1 }, clock };
-        let mut window = Window::default();
-        window.moments = vec![moment(0, 0), moment(1, 0)];
-        window.clocks = vec![VectorClock::new()];
-        window
-    }
-
     fn write(granule: u64, segment: u32) -> Record {
         Record::new(granule, granule & 63, WRITES, segment)
     }
@@ -364,6 +336,10 @@ mod tests {
     /// after it in the batch went to the cells of the table before: their races were lost.
     #[test]
     fn a_copy_that_makes_the_table_grow_moves_nobody_elses_history() {
+        // Two threads that know nothing of each other, a segment each.
+        let nothing = VectorClock::new();
+        let now = |slot| Now::new(Epoch { slot: Slot::new(slot), time: 1 }, &nothing);
+        let nows = [now(0), now(1)];
         for filled in 80..160 {
             let mut records: Vec<Record> = (0..filled).map(|granule| write(granule, 0)).collect();
             records.push(Record::new(1 << 20, 63, 0, 0));
@@ -371,7 +347,7 @@ mod tests {
             records.extend(after.clone().map(|granule| write(granule, 0)));
             records.extend(after.clone().map(|granule| write(granule, 1)));
             let mut shard = Shard::default();
-            shard.look_at(&records, &window());
+            shard.look_at(&records, &nows);
             let mut suspects: Vec<u64> = shard.suspects().collect();
             suspects.sort_unstable();
             assert!(suspects.iter().copied().eq(after), "after {filled} granules: {suspects:?}");
