@@ -6,7 +6,6 @@
 
 mod lives;
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use mmtrace_format::event::MemoryOrder;
@@ -89,8 +88,10 @@ pub struct Context<'t> {
     lives: Lives<'t>,
     questions: Vec<Question>,
     answers: Vec<Surroundings>,
-    /// The questions about each thread.
-    pending: HashMap<usize, Pending>,
+    /// By dense number: one more than the place of the questions about the thread; 0 if there are
+    /// none.
+    places: Vec<u32>,
+    pending: Vec<Pending>,
     /// The addresses in question, ascending, and the blocks that hold them at the moment.
     blocks: Vec<(u64, Option<Block>)>,
     position: u64,
@@ -114,13 +115,16 @@ struct Pending {
 impl<'t> Context<'t> {
     /// A walk over a log of these threads, ascending, that answers these questions.
     pub fn new(threads: &'t [ThreadId], questions: Vec<Question>) -> Self {
-        let mut pending: HashMap<usize, Pending> = HashMap::new();
+        let (mut places, mut pending) = (vec![0; threads.len()], Vec::<Pending>::new());
         for (index, question) in questions.iter().enumerate() {
-            if let Ok(dense) = threads.binary_search(&question.event.thread) {
-                pending.entry(dense).or_default().questions.push(index);
+            let Ok(dense) = threads.binary_search(&question.event.thread) else { continue };
+            if places[dense] == 0 {
+                pending.push(Pending::default());
+                places[dense] = u32::try_from(pending.len()).expect("no more than threads");
             }
+            pending[places[dense] as usize - 1].questions.push(index);
         }
-        for thread in pending.values_mut() {
+        for thread in &mut pending {
             thread.questions.sort_by_key(|&index| questions[index].event.index);
         }
         let mut blocks: Vec<(u64, Option<Block>)> =
@@ -131,6 +135,7 @@ impl<'t> Context<'t> {
             lives: Lives::new(threads),
             answers: vec![Surroundings::default(); questions.len()],
             questions,
+            places,
             pending,
             blocks,
             position: 0,
@@ -144,7 +149,8 @@ impl<'t> Context<'t> {
 
     /// Notes what is known when the thread reaches its questions before `end`.
     fn reach(&mut self, dense: usize, end: u64) {
-        let Some(pending) = self.pending.get_mut(&dense) else { return };
+        let Some(place) = self.places[dense].checked_sub(1) else { return };
+        let pending = &mut self.pending[place as usize];
         let test = self.lives.test_of(dense);
         while let Some(&index) = pending.questions.get(pending.reached) {
             let question = self.questions[index];
@@ -167,7 +173,8 @@ impl<'t> Context<'t> {
 
     /// Tells the thread's questions, those behind it and those to come, of an event.
     fn tell(&mut self, dense: usize, sync: &SyncEvent) {
-        let Some(pending) = self.pending.get_mut(&dense) else { return };
+        let Some(place) = self.places[dense].checked_sub(1) else { return };
+        let pending = &mut self.pending[place as usize];
         if synchronises(sync.event.kind) {
             for &index in &pending.questions[pending.with_after..pending.reached] {
                 self.answers[index].after = Some(*sync);

@@ -23,7 +23,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::route::{Routed, SHARD_COUNT};
-use super::window::{AccessLanes, Consumer, Moment, Window};
+use super::window::{AccessLanes, Consumer, Moment, NextPass, Touched, Window};
 use crate::clock::{Epoch, VectorClock};
 use epochs::Now;
 use shard::Shard;
@@ -84,6 +84,18 @@ impl Filter {
 }
 
 impl Consumer for Filter {
+    fn next_pass(&self) -> NextPass {
+        if !self.put_off.is_empty() || self.shards.iter().any(Shard::has_suspects) {
+            NextPass::Certain
+        } else {
+            NextPass::Possible
+        }
+    }
+
+    fn wanted(&self) -> Option<&Touched> {
+        None
+    }
+
     fn consume(&mut self, window: &Window, lanes: &AccessLanes<'_>) {
         let parts = window.parts();
         if self.routed.len() < parts.len() {

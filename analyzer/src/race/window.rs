@@ -5,6 +5,7 @@
 //! *segments* (accesses of one thread with one epoch and one clock) are put together.
 
 mod lanes;
+mod touched;
 
 use mmtrace_format::{Event, EventKind};
 
@@ -14,7 +15,8 @@ use crate::options::Progress;
 use crate::order::merge::Merged;
 use crate::order::{EventRef, Merge, MergeSink, OrderGap, Trace};
 use crate::race::RaceGap;
-pub(super) use lanes::{AccessLanes, Raw};
+pub(super) use lanes::{AccessLanes, Lane, Word};
+pub(super) use touched::Touched;
 
 /// A window is full at so many accesses.
 const ACCESSES_MAX: u64 = 1 << 18;
@@ -152,9 +154,27 @@ impl Window {
     }
 }
 
+/// Whether another pass over the same accesses will follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NextPass {
+    /// No.
+    None,
+    /// That depends on what is still to come.
+    Possible,
+    /// Yes.
+    Certain,
+}
+
 /// Looks at windows, one after the other, in merged order.
 pub(super) trait Consumer: Send {
-    /// The next window. Its chunks' access lanes are in `lanes`.
+    /// What is known already of a pass after this one.
+    fn next_pass(&self) -> NextPass;
+
+    /// What it wants to see, if that is not everything.
+    fn wanted(&self) -> Option<&Touched>;
+
+    /// The next window. The access lanes of its chunks are in `lanes`, but for those that touch
+    /// nothing that is wanted, or cannot be read.
     fn consume(&mut self, window: &Window, lanes: &AccessLanes<'_>);
 }
 
@@ -183,9 +203,9 @@ pub(super) fn scan(
     loop {
         let window = builder.take();
         let mut consume = || {
-            lanes.load(&window);
+            lanes.load(&window, consumer.wanted());
             consumer.consume(&window, lanes);
-            lanes.release(&window);
+            lanes.release(&window, consumer.next_pass());
         };
         let is_last = built == Merged::All;
         if is_last {

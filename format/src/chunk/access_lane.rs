@@ -443,39 +443,39 @@ fn decode_addresses(
     let places = &mut model.places;
     places.clear();
     places.resize(model.followers.len(), Foretold::NEW);
-    let mut residual_bytes = residuals.rest();
+    let column = residuals.rest();
+    let mut read = 0usize;
     let mut previous = 0u64;
-    let mut at = 0usize;
+    let mut accesses = addresses.iter_mut().zip(tags);
     for &control in controls.rest() {
         if is_run(control) {
-            let end = at + run_of(control, &mut runs)?;
-            for (address, tag) in addresses[at..end].iter_mut().zip(&tags[at..end]) {
+            let run = run_of(control, &mut runs)?;
+            for (address, tag) in accesses.by_ref().take(run) {
                 let foretold = &mut places[(tag & 0xffff) as usize];
                 previous = foretold.next_address();
                 foretold.learn(previous);
                 *address = previous << shift;
             }
-            at = end;
         } else {
             let code = usize::from((control >> LENGTH_SHIFT) & 7);
             let len = usize::from(LENGTHS[code]);
-            let residual = match residual_bytes.first_chunk::<8>() {
+            let residual = match column.get(read..).and_then(<[u8]>::first_chunk) {
                 Some(bytes) => u64::from_le_bytes(*bytes) & MASKS[code],
-                None => short_residual(residual_bytes, len)
+                None => short_residual(column, read, len)
                     .ok_or_else(|| residuals.error("a residual beyond the column"))?,
             };
-            residual_bytes = residual_bytes.get(len..).unwrap_or_default();
-            let foretold = &mut places[(tags[at] & 0xffff) as usize];
+            read += len;
+            let Some((address, tag)) = accesses.next() else { break };
+            let foretold = &mut places[(tag & 0xffff) as usize];
             // A select, not a branch: which of the two is near is a coin's toss.
             let near_previous = u64::from(control & NEAR_PREVIOUS != 0).wrapping_neg();
             let near = (previous & near_previous) | (foretold.next_address() & !near_previous);
             previous = near.wrapping_add(unzigzag(residual));
             foretold.learn(previous);
-            addresses[at] = previous << shift;
-            at += 1;
+            *address = previous << shift;
         }
     }
-    if residual_bytes.is_empty() { Ok(()) } else { Err(residuals.error("residuals are left over")) }
+    if read == column.len() { Ok(()) } else { Err(residuals.error("residuals are left over")) }
 }
 
 /// The sizes of the accesses whose context has none, if there are such.
@@ -508,10 +508,10 @@ fn decode_sizes(
     sizes.finish()
 }
 
-/// The residual when fewer than eight bytes of the column are left.
+/// The residual at `at` when fewer than eight bytes of the column are left.
 #[cold]
-fn short_residual(bytes: &[u8], len: usize) -> Option<u64> {
+fn short_residual(column: &[u8], at: usize, len: usize) -> Option<u64> {
     let mut padded = [0; 8];
-    padded[..len].copy_from_slice(bytes.get(..len)?);
+    padded[..len].copy_from_slice(column.get(at..at + len)?);
     Some(u64::from_le_bytes(padded))
 }

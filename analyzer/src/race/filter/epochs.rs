@@ -37,7 +37,12 @@ impl<'w> Now<'w> {
 impl Packed {
     #[inline]
     pub(super) fn new(epoch: Epoch) -> Self {
-        Self((u64::from(epoch.slot.as_u32()) << 32) | u64::from(epoch.time))
+        Self::at(epoch.slot.as_u32(), epoch.time)
+    }
+
+    #[inline]
+    fn at(slot: u32, time: LocalTime) -> Self {
+        Self((u64::from(slot) << 32) | u64::from(time))
     }
 
     /// From a word that [`Self::word`] gave.
@@ -69,29 +74,33 @@ impl Packed {
     }
 }
 
-/// Sets up to this size take no memory of their own: nearly all are.
-const FEW: usize = 6;
+/// Sets up to this size take no memory of their own.
+const FEW: usize = 4;
 /// In place of a length: the set has outgrown its line.
 const SPILLED: u8 = u8::MAX;
-/// The smallest size at which a large set is pruned.
-const PRUNE_MIN: usize = 64;
+/// A table by slot may have so many entries for each epoch in it.
+const DENSE_SHARE: usize = 16;
 
 /// Epochs of different chains, none of which needs to happen before another.
 ///
-/// A cache line: most sets live from one write to the next, so that making one must cost nothing.
+/// Read-mostly data is read by every thread, and its set is added to at nearly every read: so a
+/// large set is a table by slot, as `FastTrack`'s, unless most of the table would be empty.
 #[derive(Debug, Default)]
 pub(super) struct EpochSet {
     few: [Packed; FEW],
-    /// How many of `few` there are, or [`SPILLED`].
+    /// How many of `few` there are, or [`SPILLED`]: then they are in the tables below.
     len: u8,
-    many: Option<Box<Many>>,
+    /// By slot: the time; 0 for none.
+    dense: Box<[LocalTime]>,
+    sparse: Option<Box<Sparse>>,
 }
 
-/// A set that has outgrown the line, by slot.
+/// The epochs whose slots are beyond the table.
 #[derive(Debug, Default)]
-struct Many {
+struct Sparse {
     times: HashMap<u32, LocalTime, FastHash>,
-    prune_at: usize,
+    /// How many entries there are in it and in the table, at most.
+    count: usize,
 }
 
 impl EpochSet {
@@ -109,6 +118,10 @@ impl EpochSet {
     #[inline]
     pub(super) fn add(&mut self, now: &Now<'_>) {
         let slot = now.epoch.slot();
+        if let Some(time) = self.dense.get_mut(slot as usize) {
+            *time = now.epoch.time();
+            return;
+        }
         let len = usize::from(self.len);
         match self.few.get_mut(..len) {
             Some(few) => {
@@ -121,12 +134,11 @@ impl EpochSet {
                     self.spill(now);
                 }
             }
-            None => self.many.get_or_insert_default().add(now),
+            None => self.add_beyond(now.epoch),
         }
     }
 
-    /// The line is full: drops what happens before, and goes on in memory of its own if that
-    /// makes no room.
+    /// The line is full: drops what happens before, and goes on in tables if that makes no room.
     #[cold]
     fn spill(&mut self, now: &Now<'_>) {
         let mut kept = 0;
@@ -141,42 +153,55 @@ impl EpochSet {
             self.len = kept as u8 + 1;
             return;
         }
-        let mut times: HashMap<u32, LocalTime, FastHash> =
-            self.few.iter().map(|epoch| (epoch.slot(), epoch.time())).collect();
-        times.insert(now.epoch.slot(), now.epoch.time());
-        self.many = Some(Box::new(Many { times, prune_at: PRUNE_MIN }));
         self.len = SPILLED;
+        for epoch in self.few {
+            self.add_beyond(epoch);
+        }
+        self.add_beyond(now.epoch);
+    }
+
+    /// Adds to the tables an epoch that the dense one may have no place for.
+    #[cold]
+    fn add_beyond(&mut self, epoch: Packed) {
+        let slot = epoch.slot() as usize;
+        let sparse = self.sparse.get_or_insert_default();
+        sparse.count += 1;
+        if slot >= self.dense.len() && slot < (sparse.count + FEW) * DENSE_SHARE {
+            // What the other table has of these slots may stay there: it is older.
+            let mut dense = std::mem::take(&mut self.dense).into_vec();
+            dense.resize((slot + 1).next_power_of_two().max(2 * FEW), 0);
+            self.dense = dense.into_boxed_slice();
+        }
+        match self.dense.get_mut(slot) {
+            Some(time) => *time = (*time).max(epoch.time()),
+            None => {
+                sparse.times.insert(epoch.slot(), epoch.time());
+            }
+        }
     }
 
     /// Whether all of them happen before `now`.
     #[inline]
     pub(super) fn all_before(&self, now: &Now<'_>) -> bool {
-        match (self.few.get(..usize::from(self.len)), &self.many) {
-            (Some(few), _) => few.iter().all(|epoch| epoch.is_before(now)),
-            (None, Some(many)) => many.all_before(now),
-            (None, None) => true,
+        match self.few.get(..usize::from(self.len)) {
+            Some(few) => few.iter().all(|epoch| epoch.is_before(now)),
+            None => self.tables_are_before(now),
         }
+    }
+
+    fn tables_are_before(&self, now: &Now<'_>) -> bool {
+        let is_before = |slot: u32, time: LocalTime| Packed::at(slot, time).is_before(now);
+        (0..).zip(&self.dense).all(|(slot, &time)| time == 0 || is_before(slot, time))
+            && self
+                .sparse
+                .iter()
+                .all(|sparse| sparse.times.iter().all(|(&slot, &time)| is_before(slot, time)))
     }
 
     /// How much memory it takes beside its own line, about.
     pub(super) fn bytes(&self) -> usize {
-        self.many.as_ref().map_or(0, |many| 64 + many.times.capacity() * 10)
-    }
-}
-
-impl Many {
-    fn add(&mut self, now: &Now<'_>) {
-        let own = now.epoch.slot();
-        self.times.insert(own, now.epoch.time());
-        if self.times.len() >= self.prune_at {
-            self.times.retain(|&slot, &mut time| slot == own || time > now.time_of(slot));
-            self.prune_at = (2 * self.times.len()).max(PRUNE_MIN);
-        }
-    }
-
-    fn all_before(&self, now: &Now<'_>) -> bool {
-        let own = now.epoch.slot();
-        self.times.iter().all(|(&slot, &time)| slot == own || time <= now.time_of(slot))
+        let sparse = self.sparse.as_ref().map_or(0, |sparse| 64 + sparse.times.capacity() * 10);
+        size_of_val(&*self.dense) + sparse
     }
 }
 
@@ -190,18 +215,28 @@ mod tests {
 
     #[test]
     fn a_large_set_forgets_nothing_that_is_concurrent() {
-        let mut set = EpochSet::default();
-        let nothing = VectorClock::new();
-        for slot in 0..500 {
-            set.add(&Now::new(epoch(slot, 3), &nothing));
+        // Neighbours, far apart, and both.
+        for slots in [(0..500).collect(), (0..500).map(|n| n * 5003).collect(), {
+            let near = (0..40).rev();
+            near.chain((0..40).map(|n| 100_000 - n)).chain(100..300).collect::<Vec<u32>>()
+        }] {
+            let mut set = EpochSet::default();
+            let nothing = VectorClock::new();
+            for &slot in &slots {
+                set.add(&Now::new(epoch(slot, 2), &nothing));
+                set.add(&Now::new(epoch(slot, 3), &nothing));
+            }
+            for &last in &slots {
+                let mut clock = VectorClock::new();
+                for &slot in &slots {
+                    clock.learn(epoch(slot, if slot == last { 2 } else { 3 }));
+                }
+                assert!(!set.all_before(&Now::new(epoch(1_000_000, 1), &clock)), "{last}");
+                assert!(set.all_before(&Now::new(epoch(last, 4), &clock)), "{last}");
+                clock.learn(epoch(last, 3));
+                assert!(set.all_before(&Now::new(epoch(1_000_000, 1), &clock)));
+            }
         }
-        let mut clock = VectorClock::new();
-        for slot in 0..499 {
-            clock.learn(epoch(slot, 3));
-        }
-        assert!(!set.all_before(&Now::new(epoch(1000, 1), &clock)));
-        clock.learn(epoch(499, 3));
-        assert!(set.all_before(&Now::new(epoch(1000, 1), &clock)));
     }
 
     #[test]
@@ -217,7 +252,7 @@ mod tests {
                 clock.learn(epoch(slot, 1));
             }
             set.add(&Now::new(epoch(100, 1), &clock));
-            assert_eq!(set.many.is_none(), known > 0);
+            assert_eq!(set.len == SPILLED, known == 0);
             // Whoever knows all but the last one that was added does not know all.
             let mut later = clock.clone();
             for slot in known..FEW as u32 {

@@ -1,8 +1,8 @@
 //! One shard's table of granules.
 
 use super::epochs::{EpochSet, Now, Packed};
-use crate::hash::spread;
-use crate::race::route::{ATOMIC, RESETS, Record, WRITES};
+use crate::hash::place;
+use crate::race::route::{ATOMIC, Dealt, RESETS, Record, WRITES};
 
 /// The history of one granule. Half a cache line.
 #[derive(Clone, Copy, Debug)]
@@ -31,17 +31,6 @@ const AHEAD: usize = 16;
 /// The multiplier is not the routing's: what shares a shard must not share a chain of cells.
 const CELL_MIX: u64 = 0xd6e8_feb8_6659_fd93;
 
-/// What is fetched of a record before it is looked at.
-#[derive(Clone, Copy, Debug, Default)]
-struct Ahead {
-    /// Where its first granule's cell should be, and whose key is there.
-    home: usize,
-    key: u64,
-    /// The last write in that cell, and whether it happens before the access.
-    write: u64,
-    known: bool,
-}
-
 /// Atomic accesses to a granule. They do not race with each other, so none replaces another's.
 #[derive(Debug, Default)]
 struct Atomics {
@@ -53,7 +42,10 @@ struct Atomics {
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     cells: Vec<Cell>,
+    /// There are 2^(this + 1) cells, if there are any.
+    line_bits: u32,
     used: usize,
+    has_suspects: bool,
     sets: Pool<EpochSet>,
     atomics: Pool<Atomics>,
 }
@@ -62,6 +54,11 @@ impl Shard {
     /// The granules that raced.
     pub(super) fn suspects(&self) -> impl Iterator<Item = u64> + '_ {
         self.cells.iter().filter(|cell| cell.write == SUSPECT).map(|cell| cell.key - 1)
+    }
+
+    /// Whether any granule raced.
+    pub(super) fn has_suspects(&self) -> bool {
+        self.has_suspects
     }
 
     /// How much memory it takes.
@@ -74,62 +71,66 @@ impl Shard {
 
     /// Looks at the records of one part. `nows` has what each segment of the window is checked
     /// against.
-    pub(super) fn look_at(&mut self, records: &[Record], nows: &[Now<'_>]) {
-        for batch in records.chunks(AHEAD) {
-            // For all of it at once: growing moves the cells that were found.
-            self.reserve(batch.iter().map(|record| record.len()).sum());
-            // Independent loads, step by step: cells, segments and clocks come from memory side by
-            // side for the whole batch, not one after the other.
-            let mut ahead = [Ahead::default(); AHEAD];
-            for (ahead, record) in ahead.iter_mut().zip(batch) {
-                ahead.home = self.home_of(record.granule());
-                let cell = &self.cells[ahead.home];
-                (ahead.key, ahead.write) = (cell.key, cell.write);
-            }
-            for (ahead, record) in ahead.iter_mut().zip(batch) {
-                // Of another granule's write, this is nothing; it is looked at only if its key fits.
-                ahead.known = Packed::from_word(ahead.write).is_before(&nows[record.segment()]);
-            }
-            for (ahead, &record) in ahead.iter().zip(batch) {
-                if record.is_single() && record.flags() & RESETS == 0 {
-                    let granule = record.granule();
-                    let found = ahead.key == granule + 1;
-                    let cell = if found { ahead.home } else { self.find(granule, ahead.home) };
-                    self.access(cell, record.flags(), ahead, &nows[record.segment()]);
-                } else {
-                    self.look_at_range(record, ahead, nows);
-                }
+    pub(super) fn look_at(&mut self, dealt: &Dealt, nows: &[Now<'_>]) {
+        if !dealt.has_ranges {
+            dealt.records.chunks(AHEAD).for_each(|batch| self.look_at_batch(batch, nows));
+            return;
+        }
+        for alike in dealt.records.chunk_by(|a, b| a.is_simple() && b.is_simple()) {
+            match alike {
+                [record] => self.look_at_range(*record, nows),
+                many => many.chunks(AHEAD).for_each(|batch| self.look_at_batch(batch, nows)),
             }
         }
     }
 
-    #[cold]
-    fn look_at_range(&mut self, record: Record, ahead: &Ahead, nows: &[Now<'_>]) {
+    /// Looks at accesses to one granule each.
+    fn look_at_batch(&mut self, batch: &[Record], nows: &[Now<'_>]) {
+        // For all of it at once: growing moves the cells that were found.
+        self.reserve(batch.len());
+        // Independent loads, step by step: cells, segments and clocks come from memory side by
+        // side for the whole batch, not one after the other.
+        let (mut homes, mut writes, mut known) = ([0; AHEAD], [0; AHEAD], [false; AHEAD]);
+        for ((home, write), record) in homes.iter_mut().zip(&mut writes).zip(batch) {
+            *home = self.home_of(record.granule());
+            *write = self.cells[*home].write;
+        }
+        for ((known, &write), record) in known.iter_mut().zip(&writes).zip(batch) {
+            // Of another granule's write, this is nothing; below, it is asked whose it is.
+            *known = Packed::from_word(write).is_before(&nows[record.segment()]);
+        }
+        let ahead = homes.iter().zip(&writes).zip(&known);
+        for (((&home, &write), &known), record) in ahead.zip(batch) {
+            let key = record.granule() + 1;
+            let index = if self.cells[home].key == key { home } else { self.find(key, home) };
+            let known = known && self.cells[index].write == write;
+            self.access(index, record.flags(), known, &nows[record.segment()]);
+        }
+    }
+
+    fn look_at_range(&mut self, record: Record, nows: &[Now<'_>]) {
+        self.reserve(record.len());
         for granule in record.granules() {
             let home = self.home_of(granule);
             if record.flags() & RESETS == 0 {
-                let found = self.find(granule, home);
-                self.access(found, record.flags(), ahead, &nows[record.segment()]);
+                let found = self.find(granule + 1, home);
+                self.access(found, record.flags(), false, &nows[record.segment()]);
             } else if let Some(found) = self.find_existing(granule, home) {
                 self.reset(found);
             }
         }
     }
 
+    /// `known`: that the last write happens before, because it was looked at before.
     #[inline]
-    fn access(&mut self, index: usize, flags: u32, ahead: &Ahead, now: &Now<'_>) {
+    fn access(&mut self, index: usize, flags: u32, known: bool, now: &Now<'_>) {
         let cell = &self.cells[index];
-        if cell.write == SUSPECT {
-            return;
-        }
         // The same access by the same thread at the same time: nothing can have changed.
         let last = if flags & WRITES != 0 { cell.write } else { cell.read };
-        if last == now.epoch.word() && flags & ATOMIC == 0 {
+        if (cell.write == SUSPECT) | ((last == now.epoch.word()) & (flags & ATOMIC == 0)) {
             return;
         }
-        // The cell may have been written since it was fetched, or be another one.
-        let written_before = (ahead.known && cell.write == ahead.write)
-            || Packed::from_word(cell.write).is_before(now);
+        let written_before = known || Packed::from_word(cell.write).is_before(now);
         let races = !written_before
             || if flags & ATOMIC != 0 {
                 self.atomic(index, flags, now)
@@ -139,9 +140,15 @@ impl Shard {
                 self.read(index, now)
             };
         if races {
-            self.reset(index);
-            self.cells[index].write = SUSPECT;
+            self.suspect(index);
         }
+    }
+
+    #[cold]
+    fn suspect(&mut self, index: usize) {
+        self.reset(index);
+        self.cells[index].write = SUSPECT;
+        self.has_suspects = true;
     }
 
     /// A plain read, by a thread that knows the last write. Says whether it races.
@@ -228,23 +235,22 @@ impl Shard {
 
     #[inline]
     fn home_of(&self, granule: u64) -> usize {
-        // Consecutive granules have consecutive homes: a sweep over an array stays in few lines.
-        let line = spread((granule >> 3).wrapping_mul(CELL_MIX)) as usize;
-        ((line << 3) | (granule & 7) as usize) & self.cells.len().wrapping_sub(1)
+        // Two granules share a line of the cache, as they do in the program; more would make long
+        // chains of what is next to each other.
+        (place(granule >> 1, CELL_MIX, self.line_bits) << 1) | (granule & 1) as usize
     }
 
-    /// The granule's cell, made if there is none. There is room.
-    #[inline]
-    fn find(&mut self, granule: u64, home: usize) -> usize {
+    /// The cell of the granule with this key, made if there is none. There is room.
+    fn find(&mut self, key: u64, home: usize) -> usize {
         let mask = self.cells.len() - 1;
         let mut index = home;
         loop {
-            let key = self.cells[index].key;
-            if key == granule + 1 {
+            let cell = &mut self.cells[index];
+            if cell.key == key {
                 return index;
             }
-            if key == 0 {
-                self.cells[index].key = granule + 1;
+            if cell.key == 0 {
+                cell.key = key;
                 self.used += 1;
                 return index;
             }
@@ -277,6 +283,7 @@ impl Shard {
         let len = ((self.used + more) * 2).next_power_of_two().max(self.cells.len() * 2).max(256);
         let old = std::mem::replace(&mut self.cells, vec![FREE; len]);
         let mask = len - 1;
+        self.line_bits = len.ilog2() - 1;
         for cell in old {
             if cell.key != 0 {
                 let mut index = self.home_of(cell.key - 1);
@@ -347,7 +354,8 @@ mod tests {
             records.extend(after.clone().map(|granule| write(granule, 0)));
             records.extend(after.clone().map(|granule| write(granule, 1)));
             let mut shard = Shard::default();
-            shard.look_at(&records, &nows);
+            shard.look_at(&Dealt { records, has_ranges: true }, &nows);
+
             let mut suspects: Vec<u64> = shard.suspects().collect();
             suspects.sort_unstable();
             assert!(suspects.iter().copied().eq(after), "after {filled} granules: {suspects:?}");
