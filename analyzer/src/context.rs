@@ -82,15 +82,17 @@ pub struct Block {
     pub thread: ThreadId,
 }
 
+/// In place of a place: nothing is asked about the thread.
+const NONE: usize = usize::MAX;
+
 /// The walk.
 #[derive(Debug)]
 pub struct Context<'t> {
     lives: Lives<'t>,
     questions: Vec<Question>,
     answers: Vec<Surroundings>,
-    /// By dense number: one more than the place of the questions about the thread; 0 if there are
-    /// none.
-    places: Vec<u32>,
+    /// By dense number: the place of the questions about the thread; [`NONE`].
+    places: Vec<usize>,
     pending: Vec<Pending>,
     /// The addresses in question, ascending, and the blocks that hold them at the moment.
     blocks: Vec<(u64, Option<Block>)>,
@@ -115,14 +117,14 @@ struct Pending {
 impl<'t> Context<'t> {
     /// A walk over a log of these threads, ascending, that answers these questions.
     pub fn new(threads: &'t [ThreadId], questions: Vec<Question>) -> Self {
-        let (mut places, mut pending) = (vec![0; threads.len()], Vec::<Pending>::new());
+        let (mut places, mut pending) = (vec![NONE; threads.len()], Vec::<Pending>::new());
         for (index, question) in questions.iter().enumerate() {
             let Ok(dense) = threads.binary_search(&question.event.thread) else { continue };
-            if places[dense] == 0 {
+            if places[dense] == NONE {
+                places[dense] = pending.len();
                 pending.push(Pending::default());
-                places[dense] = u32::try_from(pending.len()).expect("no more than threads");
             }
-            pending[places[dense] as usize - 1].questions.push(index);
+            pending[places[dense]].questions.push(index);
         }
         for thread in &mut pending {
             thread.questions.sort_by_key(|&index| questions[index].event.index);
@@ -149,8 +151,7 @@ impl<'t> Context<'t> {
 
     /// Notes what is known when the thread reaches its questions before `end`.
     fn reach(&mut self, dense: usize, end: u64) {
-        let Some(place) = self.places[dense].checked_sub(1) else { return };
-        let pending = &mut self.pending[place as usize];
+        let Some(pending) = self.pending.get_mut(self.places[dense]) else { return };
         let test = self.lives.test_of(dense);
         while let Some(&index) = pending.questions.get(pending.reached) {
             let question = self.questions[index];
@@ -173,8 +174,7 @@ impl<'t> Context<'t> {
 
     /// Tells the thread's questions, those behind it and those to come, of an event.
     fn tell(&mut self, dense: usize, sync: &SyncEvent) {
-        let Some(place) = self.places[dense].checked_sub(1) else { return };
-        let pending = &mut self.pending[place as usize];
+        let Some(pending) = self.pending.get_mut(self.places[dense]) else { return };
         if synchronises(sync.event.kind) {
             for &index in &pending.questions[pending.with_after..pending.reached] {
                 self.answers[index].after = Some(*sync);

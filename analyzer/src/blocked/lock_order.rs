@@ -158,9 +158,9 @@ impl<'t> LockOrder<'t> {
                 *count += u32::from(number == *count);
                 number
             };
-            let lock = number(event.object);
             let held: Vec<(LockNumber, &Held)> =
                 thread.held.iter().map(|held| (number(held.address), held)).collect();
+            let lock = number(event.object);
             let mut gates: Vec<LockNumber> = held.iter().map(|&(lock, _)| lock).collect();
             gates.sort_unstable();
             gates.dedup();

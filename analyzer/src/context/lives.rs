@@ -21,7 +21,7 @@ pub struct Life {
 pub struct Lives<'t> {
     /// All threads, ascending: places here are dense numbers.
     threads: &'t [ThreadId],
-    lives: Vec<Life>,
+    all: Vec<Life>,
     tests: HashSet<StringId>,
     tests_over: HashSet<StringId>,
 }
@@ -31,7 +31,7 @@ impl<'t> Lives<'t> {
     pub fn new(threads: &'t [ThreadId]) -> Self {
         Self {
             threads,
-            lives: vec![Life::default(); threads.len()],
+            all: vec![Life::default(); threads.len()],
             tests: HashSet::new(),
             tests_over: HashSet::new(),
         }
@@ -39,7 +39,7 @@ impl<'t> Lives<'t> {
 
     /// What is known of a thread.
     pub fn life(&self, thread: ThreadId) -> Option<&Life> {
-        self.lives.get(self.dense(thread)?)
+        self.all.get(self.dense(thread)?)
     }
 
     /// The tests that were begun, in no order.
@@ -49,7 +49,7 @@ impl<'t> Lives<'t> {
 
     /// The test that a thread belongs to by its ancestors, and whether that test has ended.
     pub fn test_of(&self, dense: usize) -> Option<(StringId, bool)> {
-        let test = self.lives[dense].test?;
+        let test = self.all[dense].test?;
         Some((test, self.tests_over.contains(&test)))
     }
 
@@ -64,7 +64,7 @@ impl<'t> Lives<'t> {
 impl MergeSink for Lives<'_> {
     #[inline]
     fn event(&mut self, dense: usize, at: EventRef, event: &Event) {
-        let life = &mut self.lives[dense];
+        let life = &mut self.all[dense];
         match event.kind {
             EventKind::Name => life.name = StringId::new(low_32(event.value)),
             EventKind::TestStart => {
@@ -78,7 +78,7 @@ impl MergeSink for Lives<'_> {
             EventKind::Spawn => {
                 let test = life.test;
                 if let Some(child) = self.dense(ThreadId::new(low_32(event.value))) {
-                    let child = &mut self.lives[child];
+                    let child = &mut self.all[child];
                     child.started = Some((at, event.stack));
                     child.test = test;
                 }

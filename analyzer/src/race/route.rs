@@ -186,7 +186,7 @@ impl Routed {
             let flags = FLAGS[word.kind as usize];
             // A short access that does not leave its granule: nearly all are. No size wraps around.
             let room = (1 << GRANULE_BITS) - (word.address & ((1 << GRANULE_BITS) - 1));
-            if (word.short_size.wrapping_sub(1) < room) & (flags != NO_ACCESS) {
+            if word.short_size.wrapping_sub(1) < room && flags != NO_ACCESS {
                 let granule = word.address >> GRANULE_BITS;
                 let shard = shard_of(granule);
                 if is_all || active.contains(&shard) {

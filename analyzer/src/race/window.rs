@@ -25,7 +25,7 @@ const SEGMENTS_MAX: usize = 1 << 19;
 /// Or at so many resets.
 const RESETS_MAX: usize = 1 << 19;
 /// Or when the snapshots of clocks take about so many bytes.
-const CLOCK_BYTES_MAX: usize = 8 << 20;
+const CLOCK_BYTES_MAX: usize = 16 << 20;
 /// A wide clock shares most of itself with the one before.
 const CLOCK_BYTES_NEW_MAX: usize = 16 << 10;
 /// Longer stretches are cut, so that work can be divided.
@@ -200,6 +200,7 @@ pub(super) fn scan(
     let mut builder = Builder::new(trace);
     lanes.rewind();
     let mut built = merge.run(&mut (&mut builder, &mut *observer));
+    let mut done: Option<Window> = None;
     loop {
         let window = builder.take();
         let mut consume = || {
@@ -211,10 +212,16 @@ pub(super) fn scan(
         if is_last {
             consume();
         } else {
-            ((), built) = rayon::join(consume, || merge.run(&mut (&mut builder, &mut *observer)));
+            let build = || {
+                if let Some(done) = done.take() {
+                    builder.recycle(done);
+                }
+                merge.run(&mut (&mut builder, &mut *observer))
+            };
+            ((), built) = rayon::join(consume, build);
         }
         progress.advance(window.accesses + window.events);
-        builder.recycle(window);
+        done = Some(window);
         if is_last {
             break;
         }
@@ -270,7 +277,9 @@ impl<'t> Builder<'t> {
     fn recycle(&mut self, mut window: Window) {
         window.segments.clear();
         window.moments.clear();
-        window.clocks.clear();
+        for clock in window.clocks.drain(..) {
+            self.state.recycle(clock);
+        }
         window.resets.clear();
         (window.accesses, window.events, window.clock_bytes) = (0, 0, 0);
         self.spare = Some(window);

@@ -127,7 +127,7 @@ impl Shard {
         let cell = &self.cells[index];
         // The same access by the same thread at the same time: nothing can have changed.
         let last = if flags & WRITES != 0 { cell.write } else { cell.read };
-        if (cell.write == SUSPECT) | ((last == now.epoch.word()) & (flags & ATOMIC == 0)) {
+        if cell.write == SUSPECT || (last == now.epoch.word() && flags & ATOMIC == 0) {
             return;
         }
         let written_before = known || Packed::from_word(cell.write).is_before(now);

@@ -224,6 +224,7 @@ impl<'t> AccessLanes<'t> {
     }
 }
 
+#[expect(clippy::unnecessary_box_returns, reason = "as above")]
 fn pop<T: Default>(pool: &Mutex<Vec<Box<T>>>) -> Box<T> {
     pool.lock().expect("nobody panics holding it").pop().unwrap_or_default()
 }
