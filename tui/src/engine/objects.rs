@@ -1,23 +1,26 @@
 //! Objects and addresses at a moment: who holds a lock, what lies in a channel, who wrote last.
 //!
 //! The log is read backwards from the moment, newest chunks first, until nothing older can change
-//! the answer or [`CHUNKS_MAX`] chunks were read: then the answer says so.
+//! the answer. Of the chunks, only those are read that the index says have the object. Accesses are
+//! in no index: for an address, up to [`CHUNKS_MAX`] chunks are read, and the answer says if older
+//! ones were not.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use mmtrace_format::event::EventGroup;
 use mmtrace_format::{Access, Event, EventKind, Log, ThreadId};
 use rayon::prelude::*;
 
-use super::moment::decode;
+use super::moment::{decode, fragment_at};
 use super::{Engine, Moment, duration, time};
-use crate::index::{Index, State};
+use crate::index::{Detail, Index, LaneFragment, State};
 
-/// Chunks that are read for one question.
+/// Chunks whose accesses are read for one question.
 pub const CHUNKS_MAX: usize = 2048;
 
-/// Chunks that are read at one time.
-const CHUNKS_AT_ONCE: usize = 8;
+/// Chunks that are read at one time: the answer is mostly in the first ones.
+const CHUNKS_AT_ONCE: usize = 4;
 
 /// What an object is at a moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,8 +64,7 @@ pub struct AccessAt {
 #[derive(Default)]
 struct Found {
     events: Vec<(ThreadId, Event)>,
-    blocks: Vec<(ThreadId, Event)>,
-    accesses: Vec<(u64, u32, u32, AccessAt)>,
+    accesses: Vec<FoundAccess>,
 }
 
 /// Events of one object that are shown.
@@ -71,57 +73,96 @@ const EVENTS_SHOWN: usize = 8;
 impl Engine<'_> {
     /// What an object or address is at a moment. Accesses are looked for if `with_accesses`.
     pub fn object_at(&mut self, address: u64, time_ns: u64, with_accesses: bool) -> ObjectState {
-        let mut chunks: Vec<usize> = (0..self.log.chunks().len())
-            .filter(|&chunk| self.log.chunks()[chunk].header.first_time.ns <= time_ns)
-            .collect();
-        chunks.sort_unstable_by_key(|&chunk| {
-            std::cmp::Reverse(self.log.chunks()[chunk].header.last_time.ns)
-        });
         let mut state = ObjectState::default();
-        let mut history = History { with_accesses, ..History::default() };
-        for (number, batch) in chunks.chunks(CHUNKS_AT_ONCE).enumerate() {
-            if number * CHUNKS_AT_ONCE >= CHUNKS_MAX {
-                state.is_partial = true;
-                break;
-            }
-            let newest = self.log.chunks()[batch[0]].header.last_time.ns;
-            if history.is_settled(newest) {
-                break;
-            }
-            let (log, index) = (self.log, &*self.index);
-            let look = Look { log, index, address, until_ns: time_ns, with_accesses };
-            let found: Vec<Found> = batch.par_iter().map(|&chunk| look.chunk(chunk)).collect();
-            for found in found {
+        let made = self.index.made(address, time_ns);
+        let mut history = History { made, ..History::default() };
+        let look = Look {
+            log: self.log,
+            index: &self.index,
+            address,
+            until_ns: time_ns,
+            with_accesses: false,
+        };
+        let mut chunks = 0;
+        look.backwards(&self.by_end, |chunk, newest| match chunk {
+            Some(found) => {
+                chunks += 1;
                 history.events.extend(found.events);
-                history.accesses.extend(found.accesses);
+                true
             }
+            // While the index is being made.
+            None if chunks >= CHUNKS_MAX && !look.knows_objects() => {
+                state.is_partial = true;
+                false
+            }
+            None => !history.settle(newest),
+        });
+        if with_accesses {
+            let look = Look { with_accesses, ..look };
+            let accesses = &mut history.accesses;
+            let mut chunks = 0;
+            look.backwards(&self.by_end, |chunk, newest| match chunk {
+                Some(found) => {
+                    chunks += 1;
+                    accesses.extend(found.accesses);
+                    true
+                }
+                None if chunks >= CHUNKS_MAX => {
+                    state.is_partial = true;
+                    false
+                }
+                None => !is_written_after(accesses, newest),
+            });
         }
+        let may_be_held_for_longer = history.has_readers_only();
         history.answer(&mut state);
+        if may_be_held_for_longer {
+            state.holders = self.readers_of(address, time_ns);
+        }
         self.add_waiters(address, time_ns, &mut state);
         state
     }
 
-    fn add_waiters(&mut self, address: u64, time_ns: u64, state: &mut ObjectState) {
-        let index = std::sync::Arc::clone(&self.index);
-        // Lanes that wait at all are told by the index; what for, by their last event.
-        let mut budget = 2_000;
+    /// Who holds a lock for reading that nobody took for writing as far as the newest events tell:
+    /// whoever held it when its present fragment began, or took it there.
+    fn readers_of(&mut self, address: u64, time_ns: u64) -> Vec<(ThreadId, u64, bool)> {
+        let index = Arc::clone(&self.index);
+        let mut candidates = Vec::new();
         for lane in 0..index.lane_count() {
             let facts = index.lane(lane);
-            if !index.state_at(&facts, time_ns).is_waiting() {
-                continue;
-            }
-            if budget == 0 {
-                state.is_partial = true;
-                return;
-            }
-            budget -= 1;
-            if let Some((_, event)) = self.event_at(lane, time_ns)
-                && event.kind == EventKind::Block
-                && event.object == address
+            let Some(number) = fragment_at(&index, &facts, time_ns) else { continue };
+            let chunk = index.fragment(&facts, number).chunk;
+            let held = index.holds_before(&facts, number);
+            if index.has_object(chunk as usize, address)
+                || held.iter().any(|hold| hold.object == address)
             {
-                let waits = super::super::index::scan::state_after(&event);
-                state.waiters.push((facts.thread, waits, event.time.ns));
+                candidates.push((chunk, lane, facts.thread));
             }
+        }
+        // Those of one chunk together: it is decoded once.
+        candidates.sort_unstable();
+        let mut readers = Vec::new();
+        for (_, lane, thread) in candidates {
+            let held = self.locks_held(lane, time_ns);
+            let since = held.iter().find(|hold| hold.object == address).map(|hold| hold.since_ns);
+            readers.extend(since.map(|since| (thread, since, true)));
+        }
+        readers.sort_unstable();
+        readers
+    }
+
+    fn add_waiters(&mut self, address: u64, time_ns: u64, state: &mut ObjectState) {
+        let Some(wanted) = self.index.waited_number(address) else { return };
+        for lane in 0..self.index.lane_count() {
+            let facts = self.index.lane(lane);
+            let number = self.index.span_at(&facts, time_ns);
+            let Some(number) =
+                number.filter(|&it| self.index.waits_for(&facts, it) == Some(wanted))
+            else {
+                continue;
+            };
+            let span = self.index.span(&facts, number);
+            state.waiters.push((facts.thread, span.state, span.start_ns));
         }
     }
 
@@ -207,11 +248,39 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
+    fn knows_objects(&self) -> bool {
+        self.index.detail() == Detail::States
+    }
+
+    /// Goes through chunks from the newest to the oldest. `visit` is told what was found in each and,
+    /// before more are read, how new anything in them can be; it says whether to go on.
+    fn backwards(&self, by_end: &[u32], mut visit: impl FnMut(Option<Found>, u64) -> bool) {
+        let header = |chunk: u32| &self.log.chunks()[chunk as usize].header;
+        let knows_objects = self.knows_objects() && !self.with_accesses;
+        let mut wanted = by_end.iter().copied().filter(|&chunk| {
+            header(chunk).first_time.ns <= self.until_ns
+                && (!knows_objects || self.index.has_object(chunk as usize, self.address))
+        });
+        loop {
+            let batch: Vec<u32> = wanted.by_ref().take(CHUNKS_AT_ONCE).collect();
+            let Some(&newest) = batch.first() else { return };
+            if !visit(None, header(newest).last_time.ns) {
+                return;
+            }
+            let found: Vec<Found> =
+                batch.par_iter().map(|&chunk| self.chunk(chunk as usize)).collect();
+            for found in found {
+                if !visit(Some(found), 0) {
+                    return;
+                }
+            }
+        }
+    }
+
     fn chunk(&self, chunk: usize) -> Found {
         let Self { address, until_ns, with_accesses, .. } = *self;
         let mut found = Found::default();
         let Some(decoded) = decode(self.log, chunk) else { return found };
-        let entry = &self.log.chunks()[chunk];
         // There are fewer than 2^32 chunks.
         let number = chunk as u32;
         let accesses = if with_accesses { decoded.accesses(self.log, number) } else { &[] };
@@ -220,24 +289,22 @@ impl Look<'_> {
             access.kind.touches_memory() && start <= address && address - start < access.size.max(1)
         };
         let wanted = accesses.iter().any(touches);
-        for (place, fragment) in (0..).zip(&entry.header.fragments) {
-            let (events, _) = entry.fragment_extent(place as usize);
+        for (place, fragment) in (0..).zip(&decoded.header.fragments) {
+            let (events, _) = decoded.header.fragment_extent(place as usize);
             let events = events.start as usize..events.end as usize;
             for event in decoded.sync.events.get(events).unwrap_or_default() {
-                if event.object == address && event.time.ns <= until_ns {
-                    let on = if event.kind == EventKind::Block {
-                        &mut found.blocks
-                    } else {
-                        &mut found.events
-                    };
-                    on.push((fragment.thread, *event));
+                if event.object == address
+                    && event.time.ns <= until_ns
+                    && event.kind != EventKind::Block
+                {
+                    found.events.push((fragment.thread, *event));
                 }
             }
             if !wanted {
                 continue;
             }
-            let base = self.first_index(fragment.thread, number, place);
-            decoded.each(self.log, number, place, |at, record| {
+            let mut base = None;
+            decoded.each(place, |at, record| {
                 let super::Record::Accesses { count, time_ns, first } = record else { return };
                 if time_ns > until_ns {
                     return;
@@ -246,7 +313,8 @@ impl Look<'_> {
                 for (nth, access) in (0..).zip(run.unwrap_or_default()) {
                     if touches(access) {
                         let thread = fragment.thread;
-                        let index = base + at + nth;
+                        let first = || self.first_index(thread, decoded.fragment(number, place));
+                        let index = *base.get_or_insert_with(first) + at + nth;
                         let it = AccessAt { thread, time_ns, index, access: *access };
                         found.accesses.push((time_ns, number, place, it));
                     }
@@ -257,41 +325,58 @@ impl Look<'_> {
     }
 
     /// The place in program order of the first record of a fragment.
-    fn first_index(&self, thread: ThreadId, chunk: u32, place: u32) -> u64 {
+    fn first_index(&self, thread: ThreadId, at: LaneFragment) -> u64 {
         let lane = self.index.lane_of(thread).map(|lane| self.index.lane(lane));
-        lane.and_then(|lane| self.index.first_index_of(&lane, chunk, place)).unwrap_or(0)
+        lane.and_then(|lane| self.index.first_index_of(&lane, at)).unwrap_or(0)
     }
+}
+
+type FoundAccess = (u64, u32, u32, AccessAt);
+
+/// Whether the last write is among these, if all that are younger than `newest_ns` are here.
+fn is_written_after(accesses: &[FoundAccess], newest_ns: u64) -> bool {
+    accesses.iter().any(|(time_ns, .., it)| it.access.kind.is_write() && *time_ns > newest_ns)
 }
 
 /// What was found so far.
 #[derive(Default)]
 struct History {
-    with_accesses: bool,
+    /// When the channel was made, and its room.
+    made: Option<(u64, u64)>,
     events: Vec<(ThreadId, Event)>,
-    accesses: Vec<(u64, u32, u32, AccessAt)>,
+    accesses: Vec<FoundAccess>,
 }
 
 impl History {
-    /// Whether nothing at or before `newest_ns` can change the answer.
-    fn is_settled(&self, newest_ns: u64) -> bool {
+    /// Whether nothing at or before `newest_ns` can change the answer. What is that old is forgotten
+    /// then: there may be more of it.
+    fn settle(&mut self, newest_ns: u64) -> bool {
         use EventKind as Kind;
 
-        let after = |event: &Event| event.time.ns > newest_ns;
-        let has = |kinds: &[EventKind]| {
-            self.events.iter().any(|(_, event)| kinds.contains(&event.kind) && after(event))
-        };
-        let lock = has(&[Kind::MutexLock, Kind::MutexUnlock, Kind::WriteLock, Kind::WriteUnlock]);
-        let is_channel =
-            self.events.iter().any(|(_, event)| event.kind.spec().group == EventGroup::Channel);
-        let events = lock
-            || (is_channel
-                // Nothing is sent after a close: an older one cannot be missed.
-                && (has(&[Kind::ChanMake]) || (has(&[Kind::ChanSend]) && has(&[Kind::ChanRecv]))));
-        let written = self
-            .accesses
-            .iter()
-            .any(|(time_ns, .., it)| it.access.kind.is_write() && *time_ns > newest_ns);
-        if self.with_accesses { written && (self.events.is_empty() || events) } else { events }
+        let newer = || self.events.iter().filter(|(_, event)| event.time.ns > newest_ns);
+        if newer().count() < EVENTS_SHOWN {
+            return false;
+        }
+        let has = |kind: Kind| newer().any(|(_, event)| event.kind == kind);
+        let group = |group| newer().any(|(_, event)| event.kind.spec().group == group);
+        // Nothing is sent after a close: an older one cannot be missed. Readers that are not among
+        // these are known from what their lanes hold.
+        let is_settled = !group(EventGroup::Channel)
+            || self.made.is_some_and(|(made_ns, _)| made_ns > newest_ns)
+            || (has(Kind::ChanSend) && has(Kind::ChanRecv));
+        if is_settled {
+            self.events.retain(|(_, event)| event.time.ns > newest_ns);
+        }
+        is_settled
+    }
+
+    /// Whether the object is a lock, and all that is known of it is who reads.
+    fn has_readers_only(&self) -> bool {
+        use EventKind as Kind;
+
+        let is = |kinds: &[Kind]| self.events.iter().any(|(_, event)| kinds.contains(&event.kind));
+        is(&[Kind::ReadLock, Kind::ReadUnlock])
+            && !is(&[Kind::MutexLock, Kind::MutexUnlock, Kind::WriteLock, Kind::WriteUnlock])
     }
 
     fn answer(mut self, state: &mut ObjectState) {
@@ -327,10 +412,11 @@ impl History {
                 }
                 EventKind::ChanSend => sent = sent.max(Some(event.value + 1)),
                 EventKind::ChanRecv => received = received.max(Some(event.value + 1)),
-                EventKind::ChanClose => state.is_closed = true,
+                EventKind::ChanClose | EventKind::ChanRecvClosed => state.is_closed = true,
                 _ => {}
             }
         }
+        state.capacity = state.capacity.or(self.made.map(|(_, room)| room));
         state.holders.extend(writer);
         state.holders.extend(readers.iter().map(|(&thread, &(since, _))| (thread, since, true)));
         if state.group == Some(EventGroup::Channel) {

@@ -66,13 +66,12 @@ impl Engine<'_> {
             // There are fewer than 2^32 chunks.
             let chunk = chunk as u32;
             let Some(decoded) = self.cache.get(self.log, chunk) else { continue };
-            for place in 0..self.log.chunks()[chunk as usize].header.fragments.len() {
-                let thread = self.log.chunks()[chunk as usize].header.fragments[place].thread;
-                let Some(lane) = self.index.lane_of(thread) else { continue };
+            for (place, fragment) in (0..).zip(&decoded.header.fragments) {
+                let Some(lane) = self.index.lane_of(fragment.thread) else { continue };
                 let at = request.rows.iter().position(|&row| row == Row::Lane(lane));
                 let Some(row) = at else { continue };
                 let mut glyphs: Vec<(u16, EventGlyph, u32)> = Vec::new();
-                decoded.each(self.log, chunk, place as u32, |_, record| {
+                decoded.each(place, |_, record| {
                     let Some(glyph) = glyph_of(&record) else { return };
                     let column = request.window.column_of(record.time_ns(), request.columns);
                     let Some(column) = column else { return };

@@ -140,9 +140,8 @@ fn take_hop(model: &mut Model, hop: Option<Hop>, to_cause: bool) {
     };
     let (here, there) = if to_cause { (hop.to, hop.from) } else { (hop.from, hop.to) };
     jump(model, Some(there.lane), there.time_ns, Some(there.index));
-    let row = hop.rule.row();
     let from = model.lane_name(here.lane).to_owned();
-    let (name, meaning) = (row.name, row.meaning);
+    let (name, meaning) = (hop.name(), hop.meaning());
     let way = if to_cause { "what let go on" } else { "what was let go on by" };
     model.hop = Some(hop);
     model.say(format!("{way} {from}: {name}, {meaning}"));
