@@ -17,6 +17,7 @@ use super::scan::{ChunkScan, Note, presence, scan, unpack};
 use super::spans::{SUM_WORDS, Spans};
 use super::spill::Spill;
 use super::state::{STATE_COUNT, State, Times};
+use super::visit::Change;
 
 /// Chunks that are decoded before what they say is put away.
 const CHUNKS_AT_ONCE: usize = 32;
@@ -240,7 +241,13 @@ impl Lanes {
         // Fragments of a lane are counted in 32 bits: each takes four bytes of the log.
         let (mut latest_ns, mut records, mut number) = (0, 0, 0_u32);
         let numbers = |chunk: u32| log.chunks()[chunk as usize].header.number;
+        // When the lane was switched away from is a guess: at the latest when its stream goes on. It
+        // may be back, on another one, before that.
+        let mut switched_away: Option<Change> = None;
         visits.fragments(thread, numbers, |chunk, fragment| {
+            if let Some(away) = switched_away.take().filter(|it| it.time_ns < fragment.first_ns) {
+                spans.push(away.time_ns, away.state, 0, &mut readies)?;
+            }
             // Within a thread time does not go back; a damaged log may say that it does.
             latest_ns = fragment.first_ns.max(latest_ns);
             // Nobody acts before being started: two clocks may say so.
@@ -254,7 +261,13 @@ impl Lanes {
                 self.fragments.extend_words(&[records, latest_ns, packed])?;
             }
             records += u64::from(fragment.records);
-            for change in &fragment.changes {
+            let (changes, away) = match fragment.changes.split_last() {
+                // No event of its own makes a lane runnable.
+                Some((last, others)) if last.state == State::Runnable => (others, Some(*last)),
+                _ => (fragment.changes.as_slice(), None),
+            };
+            switched_away = away;
+            for change in changes {
                 let link = if change.state.is_waiting() && change.object != 0 {
                     // Objects that are waited for are fewer than waits.
                     let next = self.waited.len() as u32 + 1;
@@ -271,6 +284,9 @@ impl Lanes {
             }
             Ok(())
         })?;
+        if let Some(away) = switched_away {
+            spans.push(away.time_ns, away.state, 0, &mut readies)?;
+        }
         spans.finish(&mut readies)?;
         let (sums, totals) = spans.sums(self.end_ns);
         let (link_words, holds) = (spans.link_words(), holds.finish());
