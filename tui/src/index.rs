@@ -110,6 +110,11 @@ impl Index {
         Some(Self { bytes, sections, detail, first_ns, last_ns })
     }
 
+    /// Says that nothing is looked at for now: what was no longer counts as memory in use.
+    pub fn advise_done(&self) {
+        self.bytes.advise_done(0..self.bytes.len());
+    }
+
     /// How much it knows.
     pub fn detail(&self) -> Detail {
         self.detail

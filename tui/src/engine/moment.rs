@@ -108,7 +108,11 @@ pub(crate) fn decode(log: &Log, chunk: usize) -> Option<Decoded> {
 impl Decoded {
     fn read(log: &Log, chunk: usize, mut sync: SyncColumns) -> Option<Self> {
         let read = log.chunk(chunk).ok()?;
-        read.decode_sync(&mut sync).ok()?;
+        let is_read = read.decode_sync(&mut sync).is_ok();
+        log.advise_done(chunk);
+        if !is_read {
+            return None;
+        }
         let (header, is_live) = (read.header().clone(), is_live(&sync.events));
         Some(Self { header, sync, is_live, accesses: OnceLock::new() })
     }
@@ -124,6 +128,7 @@ impl Decoded {
         self.accesses.get_or_init(|| {
             let mut columns = AccessColumns::default();
             let read = log.chunk(chunk as usize).ok().map(|it| it.decode_accesses(&mut columns));
+            log.advise_done(chunk as usize);
             match read {
                 Some(Ok(())) => columns.iter().collect(),
                 _ => Vec::new(),

@@ -19,8 +19,8 @@ use crate::index::{Detail, Index, LaneFragment, State};
 /// Chunks whose accesses are read for one question.
 pub const CHUNKS_MAX: usize = 2048;
 
-/// Chunks that are read at one time: the answer is mostly in the first ones.
-const CHUNKS_AT_ONCE: usize = 4;
+/// Chunks whose accesses are read at one time.
+const CHUNKS_AT_ONCE: usize = 8;
 
 /// What an object is at a moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,13 +60,6 @@ pub struct AccessAt {
     pub access: Access,
 }
 
-/// What a chunk says about an address.
-#[derive(Default)]
-struct Found {
-    events: Vec<(ThreadId, Event)>,
-    accesses: Vec<FoundAccess>,
-}
-
 /// Events of one object that are shown.
 const EVENTS_SHOWN: usize = 8;
 
@@ -76,43 +69,11 @@ impl Engine<'_> {
         let mut state = ObjectState::default();
         let made = self.index.made(address, time_ns);
         let mut history = History { made, ..History::default() };
-        let look = Look {
-            log: self.log,
-            index: &self.index,
-            address,
-            until_ns: time_ns,
-            with_accesses: false,
-        };
-        let mut chunks = 0;
-        look.backwards(&self.by_end, |chunk, newest| match chunk {
-            Some(found) => {
-                chunks += 1;
-                history.events.extend(found.events);
-                true
-            }
-            // While the index is being made.
-            None if chunks >= CHUNKS_MAX && !look.knows_objects() => {
-                state.is_partial = true;
-                false
-            }
-            None => !history.settle(newest),
-        });
+        self.read_events(address, time_ns, &mut history, &mut state);
         if with_accesses {
-            let look = Look { with_accesses, ..look };
-            let accesses = &mut history.accesses;
-            let mut chunks = 0;
-            look.backwards(&self.by_end, |chunk, newest| match chunk {
-                Some(found) => {
-                    chunks += 1;
-                    accesses.extend(found.accesses);
-                    true
-                }
-                None if chunks >= CHUNKS_MAX => {
-                    state.is_partial = true;
-                    false
-                }
-                None => !is_written_after(accesses, newest),
-            });
+            let (log, index) = (self.log, &*self.index);
+            let look = Look { log, index, address, until_ns: time_ns };
+            look.accesses(&self.by_end, &mut history.accesses, &mut state.is_partial);
         }
         let may_be_held_for_longer = history.has_readers_only();
         history.answer(&mut state);
@@ -121,6 +82,49 @@ impl Engine<'_> {
         }
         self.add_waiters(address, time_ns, &mut state);
         state
+    }
+
+    /// Reads the events on an object, the newest first, until older ones change nothing.
+    fn read_events(
+        &mut self,
+        address: u64,
+        until_ns: u64,
+        history: &mut History,
+        state: &mut ObjectState,
+    ) {
+        let index = Arc::clone(&self.index);
+        let knows_objects = index.detail() == Detail::States;
+        let mut chunks = 0;
+        for at in 0..self.by_end.len() {
+            let chunk = self.by_end[at];
+            let header = &self.log.chunks()[chunk as usize].header;
+            if header.first_time.ns > until_ns
+                || (knows_objects && !index.has_object(chunk as usize, address))
+            {
+                continue;
+            }
+            if history.settle(header.last_time.ns) {
+                return;
+            }
+            // While the index is being made.
+            if !knows_objects && chunks >= CHUNKS_MAX {
+                state.is_partial = true;
+                return;
+            }
+            chunks += 1;
+            // The chunks around the cursor are those that its lane's questions decoded, too.
+            let Some(decoded) = self.cache.get(self.log, chunk) else { continue };
+            for (place, fragment) in decoded.header.fragments.iter().enumerate() {
+                let (events, _) = decoded.header.fragment_extent(place);
+                let events = decoded.sync.events.get(events.start as usize..events.end as usize);
+                let wanted = events.unwrap_or_default().iter().filter(|event| {
+                    event.object == address
+                        && event.time.ns <= until_ns
+                        && event.kind != EventKind::Block
+                });
+                history.events.extend(wanted.map(|event| (fragment.thread, *event)));
+            }
+        }
     }
 
     /// Who holds a lock for reading that nobody took for writing as far as the newest events tell:
@@ -238,71 +242,46 @@ impl Engine<'_> {
     }
 }
 
-/// Looks for an address in chunks.
+/// Looks for accesses of an address.
 struct Look<'a> {
     log: &'a Log,
     index: &'a Index,
     address: u64,
     until_ns: u64,
-    with_accesses: bool,
 }
 
 impl Look<'_> {
-    fn knows_objects(&self) -> bool {
-        self.index.detail() == Detail::States
-    }
-
-    /// Goes through chunks from the newest to the oldest. `visit` is told what was found in each and,
-    /// before more are read, how new anything in them can be; it says whether to go on.
-    fn backwards(&self, by_end: &[u32], mut visit: impl FnMut(Option<Found>, u64) -> bool) {
+    /// Goes through chunks from the newest to the oldest until the last write is found.
+    fn accesses(&self, by_end: &[u32], found: &mut Vec<FoundAccess>, is_partial: &mut bool) {
         let header = |chunk: u32| &self.log.chunks()[chunk as usize].header;
-        let knows_objects = self.knows_objects() && !self.with_accesses;
-        let mut wanted = by_end.iter().copied().filter(|&chunk| {
-            header(chunk).first_time.ns <= self.until_ns
-                && (!knows_objects || self.index.has_object(chunk as usize, self.address))
-        });
-        loop {
-            let batch: Vec<u32> = wanted.by_ref().take(CHUNKS_AT_ONCE).collect();
-            let Some(&newest) = batch.first() else { return };
-            if !visit(None, header(newest).last_time.ns) {
+        let wanted = |&chunk: &u32| header(chunk).first_time.ns <= self.until_ns;
+        let chunks: Vec<u32> = by_end.iter().copied().filter(wanted).collect();
+        for (number, batch) in chunks.chunks(CHUNKS_AT_ONCE).enumerate() {
+            if is_written_after(found, header(batch[0]).last_time.ns) {
                 return;
             }
-            let found: Vec<Found> =
-                batch.par_iter().map(|&chunk| self.chunk(chunk as usize)).collect();
-            for found in found {
-                if !visit(Some(found), 0) {
-                    return;
-                }
+            if number * CHUNKS_AT_ONCE >= CHUNKS_MAX {
+                *is_partial = true;
+                return;
             }
+            found.par_extend(batch.par_iter().flat_map_iter(|&chunk| self.chunk(chunk)));
         }
     }
 
-    fn chunk(&self, chunk: usize) -> Found {
-        let Self { address, until_ns, with_accesses, .. } = *self;
-        let mut found = Found::default();
-        let Some(decoded) = decode(self.log, chunk) else { return found };
-        // There are fewer than 2^32 chunks.
-        let number = chunk as u32;
-        let accesses = if with_accesses { decoded.accesses(self.log, number) } else { &[] };
+    fn chunk(&self, chunk: u32) -> Vec<FoundAccess> {
+        let Self { address, until_ns, .. } = *self;
+        let mut found = Vec::new();
+        let Some(decoded) = decode(self.log, chunk as usize) else { return found };
+        let accesses = decoded.accesses(self.log, chunk);
         let touches = |access: &Access| {
             let start = access.address.0;
             access.kind.touches_memory() && start <= address && address - start < access.size.max(1)
         };
-        let wanted = accesses.iter().any(touches);
+        if !accesses.iter().any(touches) {
+            return found;
+        }
         for (place, fragment) in (0..).zip(&decoded.header.fragments) {
-            let (events, _) = decoded.header.fragment_extent(place as usize);
-            let events = events.start as usize..events.end as usize;
-            for event in decoded.sync.events.get(events).unwrap_or_default() {
-                if event.object == address
-                    && event.time.ns <= until_ns
-                    && event.kind != EventKind::Block
-                {
-                    found.events.push((fragment.thread, *event));
-                }
-            }
-            if !wanted {
-                continue;
-            }
+            let thread = fragment.thread;
             let mut base = None;
             decoded.each(place, |at, record| {
                 let super::Record::Accesses { count, time_ns, first } = record else { return };
@@ -312,11 +291,10 @@ impl Look<'_> {
                 let run = accesses.get(first as usize..(first + count) as usize);
                 for (nth, access) in (0..).zip(run.unwrap_or_default()) {
                     if touches(access) {
-                        let thread = fragment.thread;
-                        let first = || self.first_index(thread, decoded.fragment(number, place));
+                        let first = || self.first_index(thread, decoded.fragment(chunk, place));
                         let index = *base.get_or_insert_with(first) + at + nth;
                         let it = AccessAt { thread, time_ns, index, access: *access };
-                        found.accesses.push((time_ns, number, place, it));
+                        found.push((time_ns, chunk, place, it));
                     }
                 }
             });

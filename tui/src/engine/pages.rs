@@ -129,9 +129,7 @@ impl Engine<'_> {
         let starts = (0..columns).map(|column| window.start_of(column, columns));
         let lanes = starts.clone().map(|time_ns| {
             let times = self.index.binned(None, bins.of(time_ns)).unwrap_or([0; STATE_COUNT]);
-            let alive = |state: &&State| state.is_alive();
-            let sum: u64 =
-                State::ALL.iter().filter(alive).map(|&state| times[state as usize]).sum();
+            let sum = alive_ns(&times);
             (sum + bins.width_ns() / 2) / bins.width_ns()
         });
         let heap = self.findings.as_ref().map(|findings| findings.heap.as_slice());
@@ -207,14 +205,17 @@ fn group_columns(index: &Index, group: usize, window: Window, columns: u16) -> V
                 }
                 bins.width_ns() * u64::from(last - first + 1)
             };
-            let alive = |state: &&State| state.is_alive();
-            let sum: u64 =
-                State::ALL.iter().filter(alive).map(|&state| times[state as usize]).sum();
+            let sum = alive_ns(&times);
             let (state, share) = dominant(&times);
             let lanes = if sum == 0 { 0 } else { sum.div_ceil(length.max(1)) };
             (state, share, u32::try_from(lanes).unwrap_or(u32::MAX))
         })
         .collect()
+}
+
+/// The time in which lanes were there.
+fn alive_ns(times: &Times) -> u64 {
+    State::ALL.iter().filter(|state| state.is_alive()).map(|&state| times[state as usize]).sum()
 }
 
 fn add(times: &mut Times, more: &Times) {
@@ -225,16 +226,25 @@ fn add(times: &mut Times, more: &Times) {
 
 /// The state with the most time, and its share of the time in which the lane was there.
 fn dominant(times: &Times) -> (State, u8) {
-    let alive = State::ALL.iter().filter(|state| state.is_alive());
-    let sum: u64 = alive.clone().map(|&state| times[state as usize]).sum();
-    let most = alive.max_by_key(|&&state| (times[state as usize], std::cmp::Reverse(state)));
-    match most {
-        Some(&state) if sum > 0 => {
-            let share = u128::from(times[state as usize]) * 100 / u128::from(sum);
+    let (mut sum, mut most) = (0, 0);
+    let mut state = None;
+    for &other in State::ALL {
+        let time = times[other as usize];
+        if time > 0 && other.is_alive() {
+            sum += time;
+            // Of several, the first of the table.
+            if time > most {
+                (state, most) = (Some(other), time);
+            }
+        }
+    }
+    match state {
+        Some(state) => {
+            let share = u128::from(most) * 100 / u128::from(sum);
             (state, u8::try_from(share).unwrap_or(100))
         }
-        _ if times[State::Ended as usize] > 0 => (State::Ended, 100),
-        _ => (State::NotBorn, 100),
+        None if times[State::Ended as usize] > 0 => (State::Ended, 100),
+        None => (State::NotBorn, 100),
     }
 }
 

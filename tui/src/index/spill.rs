@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes that stay in memory.
-const LEN_IN_MEMORY: usize = 16 << 20;
+const LEN_IN_MEMORY: usize = 4 << 20;
 
 /// Bytes of the file that are read at one time: neighbours are asked for one after the other.
 const BLOCK_LEN: u64 = 1 << 16;
@@ -153,7 +153,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut spill = Spill::new(folder.path());
         let words: Vec<u64> = (0..1 << 18).collect();
-        for round in 0..10 {
+        for round in 0..4 {
             spill.extend_words(&words).unwrap();
             let at = (round * words.len() as u64 + 5) * 8;
             let found = spill.read(at, 16).unwrap();
@@ -164,7 +164,7 @@ mod tests {
         let mut copy = Vec::new();
         spill.copy_to(&mut copy).unwrap();
         assert_eq!(copy.len() as u64, spill.len());
-        assert_eq!(spill.word_count(), 10 << 18);
+        assert_eq!(spill.word_count(), 4 << 18);
         drop(spill);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }

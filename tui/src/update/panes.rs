@@ -177,7 +177,6 @@ pub(super) fn inspect(model: &mut Model, argument: &str, effects: &mut Vec<Effec
 }
 
 pub(super) fn hop(model: &mut Model, to_cause: bool, effects: &mut Vec<Effect>) {
-    ask_for_causality(model, effects);
     let Some(lane) = model.lane() else { return };
     let (time_ns, index) = (model.cursor_ns, model.cursor_index);
     effects.push(Effect::Ask(Request::Hop { lane, time_ns, index, to_cause }));

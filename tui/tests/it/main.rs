@@ -6,6 +6,7 @@
 mod causality;
 mod critical;
 mod damage;
+mod follow;
 mod goroutines;
 mod index;
 mod marks;
