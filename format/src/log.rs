@@ -318,6 +318,12 @@ impl Log {
         }
     }
 
+    /// Says that nothing of the file will be needed soon. Reading one chunk may map pages of its
+    /// neighbours, too: whoever goes through all of them says this now and then.
+    pub fn advise_all_done(&self) {
+        self.bytes.advise_done(0..self.bytes.len());
+    }
+
     /// The gap that a chunk leaves which cannot be read.
     ///
     /// # Panics

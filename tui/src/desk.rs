@@ -21,7 +21,7 @@ pub const ANALYSE_UNASKED: u64 = 20_000_000;
 pub const EDGES_UNASKED: u64 = 4_000_000;
 
 /// Answers after which the pages of the index that they looked at are given back.
-const ANSWERS_BETWEEN: u32 = 64;
+const ANSWERS_BETWEEN: u32 = 16;
 
 /// An engine that answers requests.
 #[derive(Debug)]

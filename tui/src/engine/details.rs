@@ -86,7 +86,9 @@ impl Engine<'_> {
                 let line = mmtrace_format::event::text::Line::Event(thread, *event);
                 let text = line.to_string();
                 // The text begins with time and thread, which the screen shows already.
-                let words: Vec<&str> = text.split_whitespace().skip(2).collect();
+                let words = text.split_whitespace().skip(2);
+                // The stack comes with its names.
+                let words: Vec<&str> = words.filter(|word| !word.starts_with("@st")).collect();
                 words.join(" ")
             }
             Record::Accesses { count, .. } => {
@@ -128,6 +130,13 @@ impl Engine<'_> {
         let Some(Event { stack, .. }) = event else { return Vec::new() };
         let mut lines = self.stack_lines(stack);
         let frames = self.names.stack(stack);
+        // What the program did not write is of little use before what it did.
+        let own = mmtrace_analyzer::symbol::program_frame(&frames)
+            .and_then(|own| frames.iter().position(|frame| std::ptr::eq(frame, own)))
+            .unwrap_or(0);
+        if own > 2 {
+            lines.splice(1..own, [format!("  .. {} frames down to", own - 1)]);
+        }
         let frame = mmtrace_analyzer::symbol::program_frame(&frames);
         if let Some((file, line)) = frame.and_then(|f| Some((f.file.as_deref()?, f.line?))) {
             lines.extend(source_lines(file, line));

@@ -70,11 +70,17 @@ impl<'log> Names<'log> {
         program_frame(&self.stack(stack)).map(frame_line)
     }
 
-    /// The same, shorter: the function alone if it has one.
-    pub fn function(&mut self, stack: StackId) -> Option<String> {
+    /// The same, shorter: the file's name and the line, then the function, as far as they are known.
+    pub fn spot(&mut self, stack: StackId) -> Option<String> {
         let frames = self.stack(stack);
         let frame = program_frame(&frames)?;
-        Some(frame.function.clone().unwrap_or_else(|| Place(frame).to_string()))
+        let place = Place(frame).to_string();
+        let place = place.rsplit('/').next().unwrap_or(&place).to_owned();
+        Some(match &frame.function {
+            Some(function) if frame.file.is_some() => format!("{place} {function}"),
+            Some(function) => function.clone(),
+            None => place,
+        })
     }
 }
 

@@ -145,6 +145,7 @@ fn first_pass(
         for scan in scans {
             pass.take(scan)?;
         }
+        log.advise_all_done();
         // The lanes are the other half.
         if !watch(end, 2 * count) {
             return Err(io::ErrorKind::Interrupted.into());

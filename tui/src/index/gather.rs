@@ -7,6 +7,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::io;
 use std::path::Path;
 
@@ -99,16 +100,19 @@ impl Parts {
                     break;
                 }
             }
-            let Some(Reverse((_, number, chunk, _, slot))) = heap.pop() else {
+            let Some(mut first) = heap.peek_mut() else {
                 if unread.peek().is_none() {
                     return Ok(());
                 }
                 continue;
             };
+            let Reverse((_, number, chunk, _, slot)) = *first;
             let visit = &mut open[slot];
             each(chunk, &visit.fragment)?;
             if visit.advance() {
-                heap.push(Reverse(visit.key(number, slot)));
+                *first = Reverse(visit.key(number, slot));
+            } else {
+                PeekMut::pop(first);
             }
         }
     }

@@ -159,21 +159,22 @@ impl ChunkScan {
     /// Packs a chunk's fragments, those of each thread in its program order. `fill` says what is in
     /// the one at a place.
     fn fragments_of(&mut self, header: &ChunkHeader, mut fill: impl FnMut(usize, &mut Fragment)) {
-        let mut order: Vec<u32> = (0..header.fragments.len() as u32).collect();
-        let it = |place: u32| &header.fragments[place as usize];
-        order.sort_unstable_by_key(|&place| (it(place).thread, it(place).count, place));
+        let fragments = (0..).zip(&header.fragments);
+        let mut order: Vec<(ThreadId, u64, u32)> =
+            fragments.map(|(place, it)| (it.thread, it.count, place)).collect();
+        order.sort_unstable();
         let mut fragment = Fragment::default();
-        for own in order.chunk_by(|&a, &b| it(a).thread == it(b).thread) {
+        for own in order.chunk_by(|a, b| a.0 == b.0) {
             let start = self.packed.len();
             let mut packer = Packer::default();
-            for &place in own {
+            for &(_, count, place) in own {
                 fragment.changes.clear();
                 fragment.effects.clear();
-                (fragment.count, fragment.place) = (it(place).count, place);
+                (fragment.count, fragment.place) = (count, place);
                 fill(place as usize, &mut fragment);
                 packer.put(&fragment, &mut self.packed);
             }
-            let (thread, key) = (it(own[0]).thread, it(own[0]).count);
+            let (thread, key, _) = own[0];
             let len = (self.packed.len() - start) as u32;
             self.visits.push(Part { thread, key, len });
         }

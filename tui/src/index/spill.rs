@@ -50,12 +50,13 @@ impl Spill {
     /// Appends words, little-endian.
     pub(crate) fn extend_words(&mut self, words: &[u64]) -> io::Result<()> {
         /// Words that are turned into bytes at one time.
-        const WORDS_AT_ONCE: usize = 512;
-        let mut bytes = Vec::with_capacity(WORDS_AT_ONCE * 8);
+        const WORDS_AT_ONCE: usize = 64;
+        let mut bytes = [0; WORDS_AT_ONCE * 8];
         for words in words.chunks(WORDS_AT_ONCE) {
-            bytes.clear();
-            bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
-            self.extend(&bytes)?;
+            for (bytes, word) in bytes.chunks_exact_mut(8).zip(words) {
+                bytes.copy_from_slice(&word.to_le_bytes());
+            }
+            self.extend(&bytes[..words.len() * 8])?;
         }
         Ok(())
     }
