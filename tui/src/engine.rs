@@ -108,13 +108,17 @@ impl<'log> Engine<'log> {
         let mut marks = MarkTable::default();
         for gap in self.log.gaps() {
             if let (Some(first), Some(last)) = (gap.first_time, gap.last_time) {
-                marks.push(None, first.ns, Marks::GAP);
-                marks.push(None, last.ns, Marks::GAP);
+                let lane = gap.thread.and_then(|thread| self.index.lane_of(thread));
+                marks.push(lane, first.ns, Marks::GAP);
+                marks.push(lane, last.ns, Marks::GAP);
             }
         }
         for card in self.findings.iter().flat_map(|findings| &findings.cards) {
             for place in &card.places {
                 marks.push(Some(place.lane), place.time_ns, card.marks());
+            }
+            if let Some(moment_ns) = card.moment_ns {
+                marks.push(None, moment_ns, card.marks());
             }
         }
         marks.finish(&self.index);

@@ -108,11 +108,11 @@ pub(super) fn next_finding(model: &mut Model, next: bool, effects: &mut Vec<Effe
 fn go_to_finding(model: &mut Model) {
     model.finding_visited = true;
     let Some(card) = model.chosen_finding() else { return };
-    let Some(&place) = card.places.first() else {
-        model.say("this finding has no place on the timeline");
-        return;
-    };
-    jump(model, Some(place.lane), place.time_ns, Some(place.index));
+    match (card.places.first().copied(), card.moment_ns) {
+        (Some(place), _) => jump(model, Some(place.lane), place.time_ns, Some(place.index)),
+        (None, Some(time_ns)) => jump(model, None, time_ns, None),
+        (None, None) => model.say("this finding has no place on the timeline"),
+    }
 }
 
 pub(super) fn search(model: &mut Model, argument: &str, effects: &mut Vec<Effect>) {
