@@ -102,22 +102,25 @@ impl Engine<'_> {
     fn wait_lines(&mut self, lane: usize, time_ns: u64) -> Vec<String> {
         let Some((_, event)) = self.event_at(lane, time_ns) else { return Vec::new() };
         let mut lines = Vec::new();
-        if event.kind == EventKind::Block && event.object != 0 {
-            let reason = BlockReason::from_detail(event.detail);
-            if reason == BlockReason::Join {
-                let child = u32::try_from(event.object).map(ThreadId::new);
-                let name = child.map(|child| self.lane_name(child)).unwrap_or_default();
-                lines.push(format!("the end of {name}"));
-            } else {
-                lines.push(format!("{} {:#x}", reason.name(), event.object));
-                let own = self.index.lane(lane).thread;
-                lines.extend(self.object_lines(event.object, time_ns, false, Some(own)));
-            }
+        let reason = BlockReason::from_detail(event.detail);
+        let is_known = event.kind == EventKind::Block && event.object != 0;
+        if is_known && reason == BlockReason::Join {
+            let child = u32::try_from(event.object).map(ThreadId::new);
+            let name = child.map(|child| self.lane_name(child)).unwrap_or_default();
+            lines.push(format!("the end of {name}"));
+        } else if is_known {
+            lines.push(format!("{} {:#x}", reason.name(), event.object));
         }
+        let facts = self.index.lane(lane);
         if let Some(waker) = self.waker_of(lane, time_ns) {
             let who = self.lane_name(self.index.lane(waker.from.lane).thread);
             let when = time(waker.from.time_ns);
             lines.push(format!("{who} let it go on at {when} ({})", waker.name()));
+        } else if self.index.span_at(&facts, time_ns) == self.index.span_at(&facts, u64::MAX) {
+            lines.push("nobody let it go on before the log ends".to_owned());
+        }
+        if is_known && reason != BlockReason::Join {
+            lines.extend(self.object_lines(event.object, time_ns, false, Some(facts.thread)));
         }
         lines
     }

@@ -126,7 +126,7 @@ impl Lanes {
             .map(|group| {
                 let created_at = index.group(group).created_at;
                 let label = match created_at {
-                    StackId::UNKNOWN => Some("start not recorded".to_owned()),
+                    StackId::UNKNOWN => Some("start unknown".to_owned()),
                     known => with_symbols.then(|| engine.names.spot(known)).flatten(),
                 };
                 let label = label.unwrap_or_else(|| format!("group {group}"));
