@@ -1,5 +1,7 @@
 //! What a screen of timelines shows: O(columns x log spans) a row.
 
+use std::collections::BTreeMap;
+
 use mmtrace_format::event::EventGroup;
 use mmtrace_format::{EventKind, Timestamp};
 
@@ -62,6 +64,8 @@ impl Engine<'_> {
         if chunks.len() > CHUNKS_WITH_EVENTS || request.columns == 0 {
             return;
         }
+        // By row: a lane's events may come from many fragments, and from several chunks.
+        let mut by_row: BTreeMap<usize, Vec<(u16, EventGlyph, u32)>> = BTreeMap::new();
         for chunk in chunks {
             // There are fewer than 2^32 chunks.
             let chunk = chunk as u32;
@@ -70,7 +74,7 @@ impl Engine<'_> {
                 let Some(lane) = self.index.lane_of(fragment.thread) else { continue };
                 let at = request.rows.iter().position(|&row| row == Row::Lane(lane));
                 let Some(row) = at else { continue };
-                let mut glyphs: Vec<(u16, EventGlyph, u32)> = Vec::new();
+                let glyphs = by_row.entry(row).or_default();
                 decoded.each(place, |_, record| {
                     let Some(glyph) = glyph_of(&record) else { return };
                     let column = request.window.column_of(record.time_ns(), request.columns);
@@ -80,14 +84,17 @@ impl Engine<'_> {
                         None => glyphs.push((column, glyph, 1)),
                     }
                 });
-                // Crowded cells would hide the states.
-                let is_crowded =
-                    glyphs.iter().map(|glyph| glyph.2).sum::<u32>() > u32::from(request.columns);
-                if !is_crowded {
-                    for (column, glyph, _) in glyphs {
-                        rows[row][usize::from(column)].event = Some(glyph);
-                    }
-                }
+            }
+        }
+        for (row, glyphs) in by_row {
+            // Crowded cells would hide the states.
+            let count: u32 = glyphs.iter().map(|glyph| glyph.2).sum();
+            if count > u32::from(request.columns) {
+                continue;
+            }
+            for (column, glyph, _) in glyphs {
+                let cell = &mut rows[row][usize::from(column)];
+                cell.event = cell.event.max(Some(glyph));
             }
         }
     }

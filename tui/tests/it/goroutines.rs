@@ -11,6 +11,7 @@ use mmtrace_format::event::BlockReason;
 use mmtrace_format::writer::{LogWriter, Sequencer};
 use mmtrace_format::{Event, EventKind, Log, ProcessInfo, StreamId, ThreadId, Timestamp};
 use mmtrace_tui::engine::Engine;
+use mmtrace_tui::page::{PageRequest, Row, Window};
 
 use crate::support::{engine_of, index_of};
 
@@ -461,4 +462,45 @@ fn whoever_made_a_goroutine_runnable_is_named() {
         woken += 1;
     }
     assert!(woken > 300, "{woken}");
+}
+
+/// Events have letters only where each has room: in all of a lane's fragments together.
+#[test]
+fn a_lane_of_many_short_fragments_is_not_covered_with_letters() {
+    let (log, history) = program(5, 3_000);
+    let mut engine = Engine::new(&log, index_of(&log));
+    let (mut crowded, mut shown) = (0, 0);
+    for (from, to) in [(0, 60), (40, 70), (0, 90)] {
+        let window = Window { from_ns: history[from].1.time.ns, to_ns: history[to].1.time.ns };
+        let rows: Vec<Row> = (0..engine.index().lane_count()).map(Row::Lane).collect();
+        for columns in [3, 10, 200] {
+            let page = engine.page(PageRequest {
+                rows: rows.clone(),
+                window,
+                columns,
+                overview_columns: columns,
+            });
+            for (lane, cells) in page.rows.iter().enumerate() {
+                let thread = engine.index().lane(lane).thread;
+                let own = history.iter().filter(|(it, event)| {
+                    *it == thread.index()
+                        && (window.from_ns..window.to_ns).contains(&event.time.ns)
+                        && !matches!(event.kind, EventKind::Block | EventKind::Ready)
+                });
+                let letters = cells.iter().filter(|cell| cell.event.is_some()).count();
+                match own.count() {
+                    count if count > usize::from(columns) => {
+                        assert_eq!(letters, 0, "{thread}: {count} events on {columns} columns");
+                        crowded += 1;
+                    }
+                    0 => assert_eq!(letters, 0),
+                    count => {
+                        assert!((1..=count).contains(&letters), "{thread}: {letters} of {count}");
+                        shown += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(crowded > 5 && shown > 20, "{crowded} crowded, {shown} shown");
 }
