@@ -32,11 +32,15 @@ pub(super) fn axis(model: &Model, layout: &Layout, buffer: &mut Buffer) {
         let tick = model.theme.pick('┊', '|');
         put_char(buffer, area.x + x, area.y, tick, style);
         let label = axis_label(time_ns, step);
-        let end = x + 1 + u16::try_from(label.len()).unwrap_or(0);
-        // The cursor's mark in the middle of a number would be another number.
-        let is_hit = cursor.is_some_and(|cursor| (x + 1..end).contains(&cursor));
-        if end < columns && !is_hit {
-            put(buffer, area, x + 1, 0, &label, style);
+        let len = u16::try_from(label.len()).unwrap_or(0);
+        // The cursor's mark in the middle of a number would be another number: then it is on the
+        // other side, and so is a number that has no room.
+        let is_free = |from: u16| {
+            from + len < columns && !cursor.is_some_and(|it| (from..from + len).contains(&it))
+        };
+        let places = [Some(x + 1), x.checked_sub(len)];
+        if let Some(from) = places.into_iter().flatten().find(|&from| is_free(from)) {
+            put(buffer, area, from, 0, &label, style);
         }
     }
     if let Some(x) = cursor {
