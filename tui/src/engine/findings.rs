@@ -11,7 +11,7 @@ use mmtrace_analyzer::symbol::Frame;
 use mmtrace_analyzer::{EventRef, Options, Progress, analyze};
 use mmtrace_format::{Log, ThreadId};
 
-use super::{Engine, Moment, size};
+use super::{Engine, Moment, counted, size};
 use crate::engine::names::frame_line;
 use crate::index::Index;
 use crate::page::Marks;
@@ -244,7 +244,7 @@ fn race_side(side: &RaceSide) -> Vec<String> {
     let thread = ThreadId::new(side.goroutine);
     let name = side.goroutine_name.as_deref().unwrap_or_default();
     let mut lines = vec![
-        format!("{} of {} bytes at {}", side.access, side.size, side.address),
+        format!("{} of {} at {}", side.access, counted(side.size, "byte"), side.address),
         format!("by {thread} {name}  {}", side.event),
     ];
     lines.extend(stack_lines(&side.stack));

@@ -231,8 +231,8 @@ impl Engine<'_> {
 
     fn access_line(&self, how: &str, it: &AccessAt, ago: &str) -> String {
         let who = self.lane_name(it.thread);
-        let (kind, size) = (it.access.kind.name(), it.access.size);
-        format!("{how} {who}: {kind} of {size} bytes, {ago}")
+        let (kind, size) = (it.access.kind.name(), super::counted(it.access.size, "byte"));
+        format!("{how} {who}: {kind} of {size}, {ago}")
     }
 
     /// The moment of an access.

@@ -114,8 +114,8 @@ impl Engine<'_> {
             }
             Record::Accesses { .. } => match self.access(hit) {
                 Some(access) => {
-                    let (kind, size) = (access.kind.name(), access.size);
-                    (format!("{kind} of {size} bytes at {}", access.address), access.stack)
+                    let (kind, size) = (access.kind.name(), super::counted(access.size, "byte"));
+                    (format!("{kind} of {size} at {}", access.address), access.stack)
                 }
                 None => ("access".to_owned(), StackId::UNKNOWN),
             },
