@@ -11,9 +11,11 @@
 //! The header has a checksum of its own, and each lane has one, so that the sync lanes of a log can
 //! be read, and trusted, without touching a page of its access lanes (docs/FORMAT.md, "Chunk").
 
+use std::ops::Range;
+
 pub mod access_lane;
 pub mod codec;
-mod column;
+pub(crate) mod column;
 pub mod open;
 mod seal;
 pub mod sync_lane;
@@ -74,6 +76,61 @@ pub struct ChunkHeader {
     pub access_count: u32,
     /// Who ran; at least one, by position.
     pub fragments: Vec<Fragment>,
+}
+
+/// What a directory keeps of a chunk: its header without the fragments, of which a log may have many
+/// millions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkSummary {
+    /// Who wrote it.
+    pub stream: StreamId,
+    /// Its place among the stream's chunks, from 0.
+    pub number: u32,
+    /// When it was opened.
+    pub first_time: Timestamp,
+    /// When it was sealed, or the time of its last event if that is all that is known.
+    pub last_time: Timestamp,
+    /// Events in the sync lane.
+    pub sync_count: u32,
+    /// Accesses in the access lane.
+    pub access_count: u32,
+    /// How many fragments it has; at least one.
+    pub fragment_count: u32,
+}
+
+impl ChunkHeader {
+    /// What a directory keeps of it.
+    pub fn summary(&self) -> ChunkSummary {
+        ChunkSummary {
+            stream: self.stream,
+            number: self.number,
+            first_time: self.first_time,
+            last_time: self.last_time,
+            sync_count: self.sync_count,
+            access_count: self.access_count,
+            // Fragments are counted in 32 bits.
+            fragment_count: self.fragments.len() as u32,
+        }
+    }
+
+    /// Where a fragment's events and accesses are in the two lanes; empty if there is no such
+    /// fragment.
+    pub fn fragment_extent(&self, fragment: usize) -> (Range<u32>, Range<u32>) {
+        let Some(this) = self.fragments.get(fragment) else { return (0..0, 0..0) };
+        let (event_end, access_end) =
+            self.fragments.get(fragment + 1).map_or((self.sync_count, self.access_count), |next| {
+                (next.first_event, next.first_access)
+            });
+        (this.first_event..event_end, this.first_access..access_end)
+    }
+
+    /// The threads that run in it, ascending, each once.
+    pub fn threads(&self) -> Vec<ThreadId> {
+        let mut threads: Vec<ThreadId> = self.fragments.iter().map(|it| it.thread).collect();
+        threads.sort_unstable();
+        threads.dedup();
+        threads
+    }
 }
 
 /// A chunk is not what a writer wrote. It costs the reader this chunk, or this lane of it.

@@ -465,7 +465,7 @@ impl LiveLog {
     }
 
     fn append_chunk(&self, chunk: &SealedChunk) -> Result<(), AppendError> {
-        let header = scan::chunk_block(&chunk.header, 0, 0, 0);
+        let header = scan::chunk_block(&chunk.header.summary(), 0, 0, 0);
         self.append(header, &chunk.bytes)
     }
 

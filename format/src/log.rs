@@ -14,19 +14,19 @@ mod lines;
 mod open;
 pub(crate) mod scan;
 mod slots;
-mod threads;
+pub(crate) mod threads;
 
 use std::fs::{File, TryLockError};
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 pub(crate) use bytes::LogBytes;
 pub use gap::{Gap, GapReason};
 pub use index::IndexError;
 pub use threads::FragmentRef;
 
-use crate::chunk::{Chunk, ChunkError, ChunkHeader};
+use crate::chunk::{Chunk, ChunkError, ChunkSummary};
 use crate::id::{ModuleId, ThreadId};
 use crate::layout::frame::{FrameError, Frames};
 use crate::layout::{BlockError, BlockHeader, BlockKind, Identity, PageError, State};
@@ -34,7 +34,7 @@ use crate::meta::{self, BlockRecord, MetaError, ProcessInfo, Section, SectionPie
 use crate::table::Tables;
 use crate::units::{FileOffset, Timestamp};
 
-use threads::Threads;
+pub(crate) use threads::{ThreadSet, ThreadSets};
 
 /// Why a file cannot be read as a log at all.
 #[derive(Debug, thiserror::Error)]
@@ -142,11 +142,13 @@ impl ReadError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChunkEntry {
     /// What the chunk says of itself.
-    pub header: ChunkHeader,
+    pub header: ChunkSummary,
     /// Where its block, or the slot that it was taken out of, begins.
     pub offset: FileOffset,
     /// Bytes of the sealed chunk.
     pub payload_len: u64,
+    /// Who runs in it: a set of the log's [`ThreadSets`].
+    pub(crate) threads: ThreadSet,
     /// Index into [`Log::recovered`], if it was taken out of a slot.
     pub(crate) recovered: Option<u32>,
 }
@@ -160,19 +162,6 @@ impl ChunkEntry {
     /// Events and accesses.
     pub fn record_count(&self) -> u64 {
         u64::from(self.header.sync_count) + u64::from(self.header.access_count)
-    }
-
-    /// Where a fragment's events and accesses are in the two lanes; empty if there is no such
-    /// fragment.
-    pub fn fragment_extent(&self, fragment: usize) -> (Range<u32>, Range<u32>) {
-        let fragments = &self.header.fragments;
-        let Some(this) = fragments.get(fragment) else { return (0..0, 0..0) };
-        let (event_end, access_end) = fragments
-            .get(fragment + 1)
-            .map_or((self.header.sync_count, self.header.access_count), |next| {
-                (next.first_event, next.first_access)
-            });
-        (this.first_event..event_end, this.first_access..access_end)
     }
 }
 
@@ -200,7 +189,8 @@ pub struct Log {
     chunks: Vec<ChunkEntry>,
     blocks: Vec<BlockRecord>,
     recovered: Vec<Vec<u8>>,
-    threads: Threads,
+    sets: ThreadSets,
+    all_threads: OnceLock<Vec<ThreadId>>,
     gaps: Vec<Gap>,
 }
 
@@ -308,8 +298,9 @@ impl Log {
         }
         let payload = block.payload(&self.bytes)?;
         let chunk = Chunk::parse(payload).map_err(|source| ReadError::Chunk { at, source })?;
-        if chunk.header() != header {
-            return Err(mismatch(at, chunk.header(), header));
+        let found = chunk.header().summary();
+        if found != *header {
+            return Err(mismatch(at, &found, header));
         }
         Ok(chunk)
     }
@@ -327,6 +318,12 @@ impl Log {
         }
     }
 
+    /// Says that nothing of the file will be needed soon. Reading one chunk may map pages of its
+    /// neighbours, too: whoever goes through all of them says this now and then.
+    pub fn advise_all_done(&self) {
+        self.bytes.advise_done(0..self.bytes.len());
+    }
+
     /// The gap that a chunk leaves which cannot be read.
     ///
     /// # Panics
@@ -335,8 +332,8 @@ impl Log {
         let entry = &self.chunks[index];
         Gap {
             stream: Some(entry.header.stream),
-            thread: match entry.header.fragments.as_slice() {
-                [only] => Some(only.thread),
+            thread: match (self.threads_of(index).next(), entry.header.fragment_count) {
+                (only, 1) => only,
                 _ => None,
             },
             events: Some(entry.record_count()),
@@ -344,16 +341,6 @@ impl Log {
             last_time: Some(entry.header.last_time),
             ..Gap::new(GapReason::DamagedChunk, entry.offset).with_detail(error)
         }
-    }
-
-    /// Every thread that runs anywhere in the log, by number.
-    pub fn threads(&self) -> &[ThreadId] {
-        self.threads.ids()
-    }
-
-    /// A thread's fragments, in program order; none if there is no such thread.
-    pub fn fragments_of(&self, thread: ThreadId) -> &[FragmentRef] {
-        self.threads.fragments_of(thread)
     }
 
     /// The indices of the chunks that reach into a time window, its ends included.

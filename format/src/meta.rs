@@ -4,16 +4,17 @@
 //! format (docs/FORMAT.md, "Metadata"): a field is never added to one of them, a later minor version
 //! adds a new frame instead.
 
+mod directory;
 mod table;
 
 use bincode::config::{self, Config};
 use bincode::{Decode, Encode};
 
-use crate::chunk::{ChunkHeader, Fragment};
 use crate::id::{StreamId, ThreadId};
-use crate::log::{ChunkEntry, Gap, GapReason};
+use crate::log::{Gap, GapReason};
 use crate::units::{FileOffset, Timestamp};
 
+pub(crate) use directory::{ChunkRow, Directory};
 pub use table::{decode_table_frame, encode_table_frame, put_table_entry, split_table_entry};
 
 /// What decoding one record may allocate, whatever its bytes say.
@@ -104,7 +105,7 @@ pub(crate) struct SectionPiece {
 /// What a frame of the index holds.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) enum IndexFrame {
-    /// Chunks, by ascending offset.
+    /// Chunks, by ascending offset, each with its fragments: version 1.0.
     Chunks(Vec<ChunkRecord>),
     /// The other blocks, by ascending offset.
     Blocks(Vec<BlockRecord>),
@@ -112,7 +113,12 @@ pub(crate) enum IndexFrame {
     Gaps(Vec<GapRecord>),
     /// The last frame: how many of the above there were.
     End { chunks: u64, blocks: u64, gaps: u64 },
+    /// Chunks, by ascending offset: since version 1.1.
+    Directory(Directory),
 }
+
+/// Frames of the index have smaller variants than this.
+const INDEX_VARIANTS: u8 = 5;
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct ChunkRecord {
@@ -155,54 +161,6 @@ pub(crate) struct GapRecord {
     first_time: Option<u64>,
     last_time: Option<u64>,
     detail: String,
-}
-
-impl From<&ChunkEntry> for ChunkRecord {
-    fn from(entry: &ChunkEntry) -> Self {
-        let header = &entry.header;
-        let fragment = |fragment: &Fragment| FragmentRecord {
-            thread: fragment.thread.as_u32(),
-            count: fragment.count,
-            first_event: fragment.first_event,
-            first_access: fragment.first_access,
-        };
-        Self {
-            at: entry.offset.0,
-            payload_len: entry.payload_len,
-            stream: header.stream.as_u32(),
-            number: header.number,
-            first_time: header.first_time.ns,
-            last_time: header.last_time.ns,
-            sync_count: header.sync_count,
-            access_count: header.access_count,
-            fragments: header.fragments.iter().map(fragment).collect(),
-        }
-    }
-}
-
-impl From<ChunkRecord> for ChunkEntry {
-    fn from(record: ChunkRecord) -> Self {
-        let fragment = |fragment: FragmentRecord| Fragment {
-            thread: ThreadId::new(fragment.thread),
-            count: fragment.count,
-            first_event: fragment.first_event,
-            first_access: fragment.first_access,
-        };
-        Self {
-            header: ChunkHeader {
-                stream: StreamId::new(record.stream),
-                number: record.number,
-                first_time: Timestamp::from_ns(record.first_time),
-                last_time: Timestamp::from_ns(record.last_time),
-                sync_count: record.sync_count,
-                access_count: record.access_count,
-                fragments: record.fragments.into_iter().map(fragment).collect(),
-            },
-            offset: FileOffset(record.at),
-            payload_len: record.payload_len,
-            recovered: None,
-        }
-    }
 }
 
 impl From<&Gap> for GapRecord {
@@ -254,8 +212,14 @@ pub(crate) fn encode_index_frame(frame: &IndexFrame, out: &mut Vec<u8>) {
     put(frame, out);
 }
 
-pub(crate) fn decode_index_frame(bytes: &[u8]) -> Result<IndexFrame, MetaError> {
-    decode("index", bytes)
+/// `None` for what only a newer version knows.
+pub(crate) fn decode_index_frame(bytes: &[u8]) -> Result<Option<IndexFrame>, MetaError> {
+    /// A varint that begins with this or more is longer than its first byte.
+    const ONE_BYTE: u8 = 251;
+    if bytes.first().is_some_and(|tag| (INDEX_VARIANTS..ONE_BYTE).contains(tag)) {
+        return Ok(None);
+    }
+    decode("index", bytes).map(Some)
 }
 
 pub(crate) fn encode_section_piece(piece: &SectionPiece) -> Vec<u8> {

@@ -60,9 +60,9 @@ pub fn recover_log<W: Write + Seek>(log: &Log, sink: W) -> Result<Recovered, Wri
     let mut gaps = log.gaps().to_vec();
     writer.append_entries(log.tables().entries())?;
     copy_symbols(log, &mut writer, &mut gaps)?;
-    for (index, entry) in log.chunks().iter().enumerate() {
+    for index in 0..log.chunks().len() {
         match (log.chunk(index), log.chunk_bytes(index)) {
-            (Ok(_), Ok(bytes)) => writer.append_chunk(&entry.header, bytes)?,
+            (Ok(chunk), Ok(bytes)) => writer.append_chunk(chunk.header(), bytes)?,
             (Err(error), _) | (_, Err(error)) => gaps.push(log.gap_of(index, &error)),
         }
         log.advise_done(index);

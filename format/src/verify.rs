@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::chunk::{AccessColumns, Chunk, LaneDecoder, SyncColumns};
+use crate::id::ThreadId;
 use crate::layout::frame::Frames;
 use crate::layout::{BlockError, BlockHeader, BlockKind, BlockState, PAGE_LEN, Phase};
 use crate::log::{Gap, Log, OpenError, ReadError, scan};
@@ -99,13 +100,24 @@ pub fn verify_log(log: &Log) -> Verification {
             Err(_) => Some("there is no block here".to_owned()),
         };
         // The directory may contradict a block that is whole in itself.
-        let problem = problem.or_else(|| log.chunk(index).err().map(|error| error.to_string()));
+        let problem = problem.or_else(|| contradiction(log, index));
         if let Some(problem) = problem {
             gaps.push(log.gap_of(index, &problem));
         }
     }
     let phase = log.state().phase;
     Verification { path: log.path().to_owned(), file_len, phase, blocks, gaps }
+}
+
+/// What the directory says of a chunk, and the chunk itself does not.
+fn contradiction(log: &Log, index: usize) -> Option<String> {
+    let chunk = match log.chunk(index) {
+        Ok(chunk) => chunk,
+        Err(error) => return Some(error.to_string()),
+    };
+    let found = chunk.header().threads();
+    let expected: Vec<ThreadId> = log.threads_of(index).collect();
+    (found != expected).then(|| format!("threads {found:?} run in it, expected {expected:?}"))
 }
 
 /// Reads blocks, reusing its memory.

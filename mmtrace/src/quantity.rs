@@ -93,7 +93,7 @@ pub(crate) fn count(count: u64) -> String {
 pub(crate) fn counted(number: u64, noun: &str) -> String {
     let plural = match number {
         1 => "",
-        _ if noun.ends_with('s') => "es",
+        _ if noun.ends_with('s') || noun.ends_with("ch") => "es",
         _ => "s",
     };
     format!("{} {noun}{plural}", count(number))

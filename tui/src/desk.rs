@@ -20,17 +20,21 @@ pub const ANALYSE_UNASKED: u64 = 20_000_000;
 /// Logs with more sync events than this have their edges worked out only when somebody asks.
 pub const EDGES_UNASKED: u64 = 4_000_000;
 
+/// Answers after which the pages of the index that they looked at are given back.
+const ANSWERS_BETWEEN: u32 = 16;
+
 /// An engine that answers requests.
 #[derive(Debug)]
 pub struct Desk<'log> {
     log: &'log Log,
     engine: Engine<'log>,
+    answers: u32,
 }
 
 impl<'log> Desk<'log> {
     /// A desk that knows what this index knows.
     pub fn new(log: &'log Log, index: Arc<Index>) -> Self {
-        Self { log, engine: Engine::new(log, index) }
+        Self { log, engine: Engine::new(log, index), answers: 0 }
     }
 
     /// The log's lanes, as the index has them. Groups are named if `with_symbols`.
@@ -63,6 +67,10 @@ impl<'log> Desk<'log> {
     /// Answers a request; `None` if it is one for whoever runs the desk: a search, or work that
     /// takes long.
     pub fn answer(&mut self, request: Request) -> Option<Answer> {
+        self.answers += 1;
+        if self.answers.is_multiple_of(ANSWERS_BETWEEN) {
+            self.engine.index().advise_done();
+        }
         Some(match request {
             Request::Page(request) => Answer::Page(Arc::new(self.engine.page(request))),
             Request::Details(request) => Answer::Details(Arc::new(self.engine.details(request))),

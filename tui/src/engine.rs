@@ -15,6 +15,7 @@ mod pages;
 pub mod search;
 mod text;
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use mmtrace_analyzer::analysis::symbols;
@@ -42,6 +43,8 @@ pub struct Engine<'log> {
     pub(crate) causality: Option<Arc<Causality>>,
     /// By lane: when, and what; ascending.
     marks: MarkTable,
+    /// All chunks, those first that end last.
+    by_end: Vec<u32>,
 }
 
 impl std::fmt::Debug for Engine<'_> {
@@ -62,6 +65,7 @@ impl<'log> Engine<'log> {
             findings: None,
             causality: None,
             marks: MarkTable::default(),
+            by_end: by_end(log),
         };
         engine.collect_marks();
         engine
@@ -104,18 +108,29 @@ impl<'log> Engine<'log> {
         let mut marks = MarkTable::default();
         for gap in self.log.gaps() {
             if let (Some(first), Some(last)) = (gap.first_time, gap.last_time) {
-                marks.push(None, first.ns, Marks::GAP);
-                marks.push(None, last.ns, Marks::GAP);
+                let lane = gap.thread.and_then(|thread| self.index.lane_of(thread));
+                marks.push(lane, first.ns, Marks::GAP);
+                marks.push(lane, last.ns, Marks::GAP);
             }
         }
         for card in self.findings.iter().flat_map(|findings| &findings.cards) {
             for place in &card.places {
                 marks.push(Some(place.lane), place.time_ns, card.marks());
             }
+            if let Some(moment_ns) = card.moment_ns {
+                marks.push(None, moment_ns, card.marks());
+            }
         }
         marks.finish(&self.index);
         self.marks = marks;
     }
+}
+
+fn by_end(log: &Log) -> Vec<u32> {
+    // There are fewer than 2^32 chunks.
+    let mut chunks: Vec<u32> = (0..log.chunks().len() as u32).collect();
+    chunks.sort_by_key(|&chunk| Reverse(log.chunks()[chunk as usize].header.last_time.ns));
+    chunks
 }
 
 /// Marks by lane, by group, and of the whole log, each ascending by time.

@@ -10,7 +10,9 @@
 //! Spans lie in one array, lane after lane, as 8 bytes each: start and state. Every 64th has the
 //! sums of time in each state before it, so the time in each state within a window is the difference
 //! of two sums, each a binary search and at most 64 spans away. Groups of many lanes have tables of
-//! 1,024 bins. Severity is not kept here: findings are few, and each drawn cell asks their sorted
+//! 1,024 bins. A wait is linked to the object that it is for, and what follows it to the thread that
+//! ended it. Locks that are held beyond a fragment, and the objects of each chunk, are kept so that a
+//! question about a moment reads a few chunks, wherever it is. Severity is not kept here: findings are few, and each drawn cell asks their sorted
 //! times, so none is lost at any zoom.
 //!
 //! The index is built in parallel from the sync lanes alone, kept beside the log, and valid for one
@@ -20,12 +22,15 @@
 mod bins;
 mod build;
 mod file;
+mod gather;
+mod holds;
 mod lane;
 pub(crate) mod scan;
 mod spans;
 mod spill;
 mod state;
 mod store;
+mod visit;
 
 use mmtrace_format::sidecar::Sidecar;
 use mmtrace_format::{Log, ThreadId};
@@ -33,11 +38,14 @@ use mmtrace_format::{Log, ThreadId};
 pub use bins::{BIN_COUNT, Bins};
 pub use build::{Detail, Watch};
 pub use file::content_key;
+pub use holds::Hold;
+pub(crate) use holds::follow;
 pub use lane::{Group, Lane};
 pub use state::{Hue, STATE_COUNT, STATES, State, StateSpec, Times};
 pub use store::{IndexError, Kept, build_in_memory, index_path, open_or_build};
 
 use file::{SECTION_COUNT, Section, word};
+use holds::{HOLD_BLOCK, HOLD_WORDS, hold_of};
 use lane::{GROUP_WORDS, LANE_WORDS};
 use scan::unpack;
 use spans::{BLOCK, SUM_WORDS};
@@ -100,6 +108,11 @@ impl Index {
         let sections = file::check(&bytes, key)?;
         let (first_ns, last_ns) = (word(&bytes[16..]), word(&bytes[24..]));
         Some(Self { bytes, sections, detail, first_ns, last_ns })
+    }
+
+    /// Says that nothing is looked at for now: what was no longer counts as memory in use.
+    pub fn advise_done(&self) {
+        self.bytes.advise_done(0..self.bytes.len());
     }
 
     /// How much it knows.
@@ -193,21 +206,93 @@ impl Index {
         LaneFragment { first_index, first_ns, chunk: (packed >> 32) as u32, place }
     }
 
-    /// The place in program order of the first record of a fragment, which is found by its chunk:
-    /// a lane's fragments are few in most chunks, and its chunks come in order but for damaged logs.
-    pub fn first_index_of(&self, lane: &Lane, chunk: u32, place: u32) -> Option<u64> {
+    /// The place in program order of the first record of a fragment, which is found by its time: that
+    /// of its first record. Only a damaged log takes a look at all of the lane's fragments.
+    pub fn first_index_of(&self, lane: &Lane, at: LaneFragment) -> Option<u64> {
         let count = self.fragment_count(lane);
-        let key = |number: usize| {
-            let it = self.fragment(lane, number);
-            (it.chunk, it.place)
+        let is_it = |number: &usize| {
+            let it = self.fragment(lane, *number);
+            (it.chunk, it.place) == (at.chunk, at.place)
         };
-        let guess = partition(count, |number| key(number) < (chunk, place));
-        let number = if guess < count && key(guess) == (chunk, place) {
-            guess
-        } else {
-            (0..count).find(|&number| key(number) == (chunk, place))?
+        let time_ns = |number: usize| self.fragment(lane, number).first_ns;
+        let first = partition(count, |number| time_ns(number) < at.first_ns);
+        let mut near = (first..count).take_while(|&number| time_ns(number) == at.first_ns);
+        let found = near.find(is_it).or_else(|| (0..count).find(is_it))?;
+        Some(self.fragment(lane, found).first_index)
+    }
+
+    /// The locks that a lane holds when one of its fragments begins, in the order in which it took
+    /// them.
+    pub fn holds_before(&self, lane: &Lane, fragment: usize) -> Vec<Hold> {
+        let hold = |number: usize| -> (Hold, u32, u32) {
+            let at = (lane.hold_start as usize + number) * HOLD_WORDS;
+            hold_of(&self.words(Section::Holds, at))
         };
-        Some(self.fragment(lane, number).first_index)
+        let latest_end = |block: usize| {
+            let first = lane.hold_start as usize + block * HOLD_BLOCK;
+            self.word(Section::Holds, first * HOLD_WORDS + HOLD_WORDS - 1)
+        };
+        let count = partition(lane.hold_count as usize, |it| (hold(it).1 as usize) < fragment);
+        let blocks =
+            (0..count.div_ceil(HOLD_BLOCK)).filter(|&it| latest_end(it) >= fragment as u64);
+        blocks
+            .flat_map(|block| block * HOLD_BLOCK..count.min((block + 1) * HOLD_BLOCK))
+            .map(hold)
+            .filter(|&(_, _, last)| last as usize >= fragment)
+            .map(|(hold, ..)| hold)
+            .collect()
+    }
+
+    /// The number under which lanes wait for an object, if any does.
+    pub fn waited_number(&self, object: u64) -> Option<u32> {
+        let address = |at: usize| self.word(Section::Waited, at * 2);
+        let count = self.sections[Section::Waited as usize].1 / 2;
+        let at = partition(count, |at| address(at) < object);
+        let number = (at < count && address(at) == object)
+            .then(|| u32::try_from(self.word(Section::Waited, at * 2 + 1)).ok());
+        number.flatten()
+    }
+
+    /// The number of what a lane waits for in a span, if it does and that is known: see
+    /// [`Index::waited_number`].
+    pub fn waits_for(&self, lane: &Lane, number: usize) -> Option<u32> {
+        let is_waiting = self.span_start(lane, number).1.is_waiting();
+        Some(self.link(lane, number)).filter(|&link| is_waiting && link > 0)
+    }
+
+    /// Who made a lane runnable at the beginning of a span, if the log says so.
+    pub fn woken_by(&self, lane: &Lane, number: usize) -> Option<ThreadId> {
+        let is_runnable = self.span_start(lane, number).1 == State::Runnable;
+        let by = self.link(lane, number).checked_sub(1).filter(|_| is_runnable)?;
+        Some(ThreadId::new(by))
+    }
+
+    fn link(&self, lane: &Lane, number: usize) -> u32 {
+        let word = self.word(Section::Links, lane.link_start as usize + number / 2);
+        // Two in each word, the first in the lower half.
+        (word >> (number % 2 * 32) & u64::from(u32::MAX)) as u32
+    }
+
+    /// When the channel at an address was made, the last time up to a moment, and its room.
+    pub fn made(&self, object: u64, time_ns: u64) -> Option<(u64, u64)> {
+        let make = |at: usize| -> [u64; 3] { self.words(Section::Makes, at * 3) };
+        let count = self.sections[Section::Makes as usize].1 / 3;
+        let after = partition(count, |at| {
+            let [address, made_ns, _] = make(at);
+            (address, made_ns) <= (object, time_ns)
+        });
+        let [address, made_ns, room] = make(after.checked_sub(1)?);
+        (address == object).then_some((made_ns, room))
+    }
+
+    /// Whether any event of a chunk is about an object; those of the heap do not count.
+    pub fn has_object(&self, chunk: usize, object: u64) -> bool {
+        let start = self.word(Section::ChunkStarts, chunk) as usize;
+        let end = self.word(Section::ChunkStarts, chunk + 1) as usize;
+        let address = |at: usize| self.word(Section::Objects, start + at);
+        let count = end.saturating_sub(start);
+        let at = partition(count, |at| address(at) < object);
+        at < count && address(at) == object
     }
 
     /// How many spans a lane has.

@@ -15,6 +15,7 @@ pub mod action;
 pub mod desk;
 pub mod engine;
 pub mod export;
+pub mod feed;
 pub mod index;
 pub mod keymap;
 pub mod marks;

@@ -14,13 +14,14 @@ use ratatui::DefaultTerminal;
 
 use crate::desk::kept_notes;
 use crate::export;
+use crate::feed::Feed;
 use crate::keymap::{Chord, Key, Keymap};
 use crate::message::{Answer, Effect, Message};
 use crate::model::{Facts, Link, Model};
 use crate::theme::Theme;
 use crate::update::update;
 use crate::view::{draw, screen};
-use crate::worker::{Listener, Worker};
+use crate::worker::Listener;
 
 /// Between two screens while something moves by itself.
 const FRAME: Duration = Duration::from_millis(33);
@@ -77,14 +78,10 @@ pub fn run(path: &Path, options: &ViewOptions) -> Result<(), RunError> {
 }
 
 struct Explorer {
-    log: Arc<Log>,
+    feed: Feed,
     terminal: DefaultTerminal,
     model: Model,
-    worker: Worker,
     incoming: Receiver<Incoming>,
-    sender: std::sync::mpsc::Sender<Incoming>,
-    /// Counts the times that the log was opened: answers about an older one are dropped.
-    opened: u64,
     last_tick: Instant,
 }
 
@@ -104,8 +101,8 @@ impl Explorer {
         let (notes, problem) = kept_notes(log.path(), &model.facts);
         model.notes = notes;
         model.message = problem;
-        let worker = Worker::start(Arc::clone(&log), listener(&sender, 0))?;
         let keys = sender.clone();
+        let feed = Feed::start(log, Box::new(move |number| listener(&sender, number)))?;
         std::thread::Builder::new().name("keys".to_owned()).spawn(move || {
             while let Ok(event) = event::read() {
                 if keys.send(Incoming::Terminal(event)).is_err() {
@@ -114,7 +111,7 @@ impl Explorer {
             }
         })?;
         let last_tick = Instant::now();
-        Ok(Self { log, terminal, model, worker, incoming, sender, opened: 0, last_tick })
+        Ok(Self { feed, terminal, model, incoming, last_tick })
     }
 
     fn run(mut self) -> Result<(), RunError> {
@@ -179,8 +176,10 @@ impl Explorer {
 
     fn take(&mut self, incoming: Incoming) -> Result<(), RunError> {
         let message = match incoming {
-            Incoming::Answer(opened, answer) if opened == self.opened => Message::Answer(answer),
-            Incoming::Answer(..) => return Ok(()),
+            Incoming::Answer(number, answer) => match self.feed.take(number, answer) {
+                Some(answer) => Message::Answer(answer),
+                None => return Ok(()),
+            },
             Incoming::Terminal(event) => match message_of(&event) {
                 Some(message) => message,
                 None => return Ok(()),
@@ -198,7 +197,7 @@ impl Explorer {
     fn happen(&mut self, message: Message) -> Result<(), RunError> {
         for effect in update(&mut self.model, message) {
             match effect {
-                Effect::Ask(request) => self.worker.ask(request),
+                Effect::Ask(request) => self.feed.ask(request),
                 Effect::Copy(text) => copy(&text)?,
                 Effect::WriteScreen { path, svg } => {
                     let buffer = screen(&self.model);
@@ -210,28 +209,13 @@ impl Explorer {
                 }
                 Effect::Mouse(true) => execute!(stdout(), event::EnableMouseCapture)?,
                 Effect::Mouse(false) => execute!(stdout(), event::DisableMouseCapture)?,
-                Effect::Reload => self.reload()?,
+                Effect::Reload => {
+                    if let Err(error) = self.feed.look_again() {
+                        self.model.say(error.to_string());
+                    }
+                }
             }
         }
-        Ok(())
-    }
-
-    /// Opens the log again if it has grown.
-    fn reload(&mut self) -> Result<(), RunError> {
-        let log = match Log::open(self.log.path()) {
-            Ok(log) => log,
-            Err(error) => {
-                self.model.say(error.to_string());
-                return Ok(());
-            }
-        };
-        let count = |log: &Log| log.event_count() + log.access_count();
-        if count(&log) == count(&self.log) && log.file_len() == self.log.file_len() {
-            return Ok(());
-        }
-        self.log = Arc::new(log);
-        self.opened += 1;
-        self.worker = Worker::start(Arc::clone(&self.log), listener(&self.sender, self.opened))?;
         Ok(())
     }
 
@@ -247,11 +231,11 @@ impl Explorer {
     }
 }
 
-fn listener(sender: &std::sync::mpsc::Sender<Incoming>, opened: u64) -> Listener {
+fn listener(sender: &std::sync::mpsc::Sender<Incoming>, number: u64) -> Listener {
     let sender = std::sync::Mutex::new(sender.clone());
     Arc::new(move |answer| {
         let Ok(sender) = sender.lock() else { return false };
-        sender.send(Incoming::Answer(opened, answer)).is_ok()
+        sender.send(Incoming::Answer(number, answer)).is_ok()
     })
 }
 

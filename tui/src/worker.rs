@@ -45,6 +45,18 @@ impl Worker {
     /// # Errors
     /// The system gives no thread.
     pub fn start(log: Arc<Log>, listener: Listener) -> std::io::Result<Self> {
+        Self::start_with(log, listener, true)
+    }
+
+    /// The same, but nothing is analysed before somebody asks for it.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start_unanalysed(log: Arc<Log>, listener: Listener) -> std::io::Result<Self> {
+        Self::start_with(log, listener, false)
+    }
+
+    fn start_with(log: Arc<Log>, listener: Listener, unasked: bool) -> std::io::Result<Self> {
         let (jobs, queue) = channel();
         let stop = Arc::new(AtomicBool::new(false));
         let office = Office {
@@ -53,6 +65,7 @@ impl Worker {
             jobs: jobs.clone(),
             stop: Arc::clone(&stop),
             search: Arc::new(AtomicU64::new(0)),
+            unasked,
         };
         let thread = Builder::new().name("answers".to_owned());
         let thread = thread.spawn(move || office.run(&queue))?;
@@ -86,6 +99,8 @@ struct Office {
     stop: Arc<AtomicBool>,
     /// The number of the search that is wanted: others end.
     search: Arc<AtomicU64>,
+    /// Whether short logs are analysed before anybody asks.
+    unasked: bool,
 }
 
 impl Office {
@@ -118,11 +133,11 @@ impl Office {
                         desk.set_index(Arc::clone(&index));
                         self.say(Answer::Working("indexing", String::new()));
                         self.say(desk.lanes(false));
-                        if is_analysed_unasked(&log) {
+                        if self.unasked && is_analysed_unasked(&log) {
                             is_analysed = true;
                             self.analyse(&index);
                         }
-                        if has_edges_unasked(&log) {
+                        if self.unasked && has_edges_unasked(&log) {
                             has_edges = true;
                             self.find_edges(&index);
                         }

@@ -18,13 +18,15 @@ fuzz_target!(|data: &[u8]| {
     for chunk in 0..log.chunks().len() {
         unreadable += usize::from(log.lines_by_fragment(chunk).is_err());
     }
-    for &thread in log.threads() {
-        assert!(!log.fragments_of(thread).is_empty());
+    // The directory may claim threads that no chunk has: `verify` says so.
+    let mut claimed_in_vain = 0;
+    for &thread in log.threads().iter().take(100) {
+        claimed_in_vain += usize::from(log.fragments_of(thread).is_empty());
     }
     for (module, _) in log.tables().modules() {
         let _ = log.symbols(module);
     }
     let verified = verify_log(&log);
     // What cannot be read is never called whole.
-    assert!(!verified.is_whole() || (unreadable == 0 && log.is_complete()));
+    assert!(!verified.is_whole() || (unreadable == 0 && claimed_in_vain == 0 && log.is_complete()));
 });

@@ -4,7 +4,7 @@ use super::ChunkError;
 
 /// Appends an unsigned number in LEB128.
 #[inline]
-pub(super) fn put(out: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn put(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;
@@ -14,25 +14,25 @@ pub(super) fn put(out: &mut Vec<u8>, mut number: u64) {
 
 /// Appends the difference from `last` to `number`, so that small steps either way are short.
 #[inline]
-pub(super) fn put_delta(out: &mut Vec<u8>, last: u64, number: u64) {
+pub(crate) fn put_delta(out: &mut Vec<u8>, last: u64, number: u64) {
     put(out, zigzag(number.wrapping_sub(last)));
 }
 
 /// Two's complement to sign-in-the-lowest-bit.
 #[inline]
-pub(super) const fn zigzag(difference: u64) -> u64 {
+pub(crate) const fn zigzag(difference: u64) -> u64 {
     (difference << 1) ^ ((difference.cast_signed() >> 63).cast_unsigned())
 }
 
 /// The inverse of [`zigzag`].
 #[inline]
-pub(super) const fn unzigzag(number: u64) -> u64 {
+pub(crate) const fn unzigzag(number: u64) -> u64 {
     (number >> 1) ^ (number & 1).wrapping_neg()
 }
 
 /// Reads numbers back. Total: any bytes give numbers or an error.
 #[derive(Clone, Debug)]
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     part: &'static str,
     bytes: &'a [u8],
     at: usize,
@@ -41,13 +41,13 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) const fn new(part: &'static str, bytes: &'a [u8], base: usize) -> Self {
+    pub(crate) const fn new(part: &'static str, bytes: &'a [u8], base: usize) -> Self {
         Self { part, bytes, at: 0, base }
     }
 
     /// The next number.
     #[inline]
-    pub(super) fn number(&mut self) -> Result<u64, ChunkError> {
+    pub(crate) fn number(&mut self) -> Result<u64, ChunkError> {
         match self.bytes.get(self.at) {
             Some(&byte) if byte < 0x80 => {
                 self.at += 1;
@@ -79,19 +79,19 @@ impl<'a> Reader<'a> {
 
     /// The next number, if it fits 32 bits.
     #[inline]
-    pub(super) fn number_u32(&mut self) -> Result<u32, ChunkError> {
+    pub(crate) fn number_u32(&mut self) -> Result<u32, ChunkError> {
         let number = self.number()?;
         u32::try_from(number).map_err(|_| self.error("a number has more than 32 bits"))
     }
 
     /// The number that the next difference leads to.
     #[inline]
-    pub(super) fn delta(&mut self, last: u64) -> Result<u64, ChunkError> {
+    pub(crate) fn delta(&mut self, last: u64) -> Result<u64, ChunkError> {
         Ok(last.wrapping_add(unzigzag(self.number()?)))
     }
 
     /// The next `len` bytes as they are.
-    pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8], ChunkError> {
+    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], ChunkError> {
         let end = self.at.checked_add(len);
         let bytes = end.and_then(|end| self.bytes.get(self.at..end));
         let bytes = bytes.ok_or_else(|| self.error("the lane ends inside a column"))?;
@@ -100,7 +100,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A column of its own length, written by [`put_column`].
-    pub(super) fn column(&mut self) -> Result<Reader<'a>, ChunkError> {
+    pub(crate) fn column(&mut self) -> Result<Reader<'a>, ChunkError> {
         let len = self.number()?;
         let len = usize::try_from(len).map_err(|_| self.error("a column's length"))?;
         let base = self.base + self.at;
@@ -108,24 +108,24 @@ impl<'a> Reader<'a> {
     }
 
     /// What has not been read.
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub(crate) fn rest(&self) -> &'a [u8] {
         &self.bytes[self.at..]
     }
 
     /// Checks that nothing is left over.
-    pub(super) fn finish(&self) -> Result<(), ChunkError> {
+    pub(crate) fn finish(&self) -> Result<(), ChunkError> {
         if self.at == self.bytes.len() { Ok(()) } else { Err(self.error("bytes are left over")) }
     }
 
     /// An error at the current place.
     #[cold]
-    pub(super) fn error(&self, what: &'static str) -> ChunkError {
+    pub(crate) fn error(&self, what: &'static str) -> ChunkError {
         ChunkError::Column { part: self.part, what, at: (self.base + self.at) as u64 }
     }
 }
 
 /// Appends a column with its length before it.
-pub(super) fn put_column(out: &mut Vec<u8>, column: &[u8]) {
+pub(crate) fn put_column(out: &mut Vec<u8>, column: &[u8]) {
     put(out, column.len() as u64);
     out.extend_from_slice(column);
 }

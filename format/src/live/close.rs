@@ -39,8 +39,8 @@ use crate::layout::{
     PAGE_LEN, Phase, State,
 };
 use crate::log::index::IndexWriter;
-use crate::log::{ChunkEntry, LogBytes, scan};
-use crate::meta::BlockRecord;
+use crate::log::{LogBytes, scan};
+use crate::meta::{BlockRecord, ChunkRow};
 use crate::units::{FileOffset, Timestamp};
 
 /// A log was closed.
@@ -213,7 +213,7 @@ impl LiveLog {
                 if problem.is_some() {
                     self.count_lost(LossReason::Other, 1);
                 }
-                let header = scan::chunk_block(&chunk.header, 0, 0, 0);
+                let header = scan::chunk_block(&chunk.header.summary(), 0, 0, 0);
                 let header = self.append_last(space, header, &chunk.bytes)?;
                 space.chunks.push_back(super::PlacedChunk { header, is_committed: true });
             }
@@ -361,19 +361,14 @@ fn build_index(
         committed.map(|chunk| (place(chunk.header.at.0), chunk.header)).collect();
     chunks.sort_unstable_by_key(|&(at, _)| at);
     for (at, header) in chunks {
-        // The fragments are in the chunk's own header: to keep all of them in memory while
+        // Who runs in it is in the chunk's own header: to keep it of all chunks in memory while
         // recording would cost the recorded program too much. The originals are still there.
         let chunk = Chunk::parse(header.payload(bytes)?)
             .map_err(|error| io::Error::other(format!("{}: {error}", header.at)))?;
         closed.chunks += 1;
         closed.events += u64::from(header.c);
         closed.accesses += u64::from(header.d);
-        index.push_chunk(&ChunkEntry {
-            header: chunk.header().clone(),
-            offset: FileOffset(at),
-            payload_len: header.payload_len,
-            recovered: None,
-        });
+        index.push_chunk(ChunkRow::new(FileOffset(at), header.payload_len, chunk.header()));
     }
     let others = space.others.iter().map(|block| BlockRecord { at: place(block.at), ..*block });
     let mut others: Vec<_> = others.chain(free.iter().map(scan::record_of)).collect();

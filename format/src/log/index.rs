@@ -4,10 +4,10 @@ use crate::chunk::codec::{Compressor, LEVEL_OFFLINE};
 use crate::layout::block::block_len;
 use crate::layout::frame::{FrameError, Frames, put_frame};
 use crate::layout::{BLOCK_ALIGN, PAGE_LEN};
-use crate::log::{ChunkEntry, Gap};
-use crate::meta::{self, BlockRecord, ChunkRecord, GapRecord, IndexFrame, MetaError};
+use crate::log::{ChunkEntry, Gap, ThreadSets};
+use crate::meta::{self, BlockRecord, ChunkRow, Directory, GapRecord, IndexFrame, MetaError};
 
-/// Chunks and fragments that go into one frame.
+/// Chunks, and threads in them, that go into one frame.
 const FRAME_WEIGHT: usize = 1 << 15;
 /// Gaps or other blocks that go into one frame.
 const FRAME_RECORDS: usize = 1 << 12;
@@ -50,6 +50,18 @@ pub enum IndexError {
         /// How many are possible.
         limit: u64,
     },
+    /// The threads of a chunk do not ascend, or are more than its fragments.
+    #[error(
+        "the index gives the chunk at byte {at} {found} threads, expected ascending ones, {limit} at most"
+    )]
+    Threads {
+        /// Where the chunk is.
+        at: u64,
+        /// How many threads.
+        found: usize,
+        /// How many are possible.
+        limit: u64,
+    },
 }
 
 /// Collects the directory of a log that is being written, compressed as it comes.
@@ -57,7 +69,7 @@ pub enum IndexError {
 pub(crate) struct IndexWriter {
     payload: Vec<u8>,
     raw: Vec<u8>,
-    chunks: Vec<ChunkRecord>,
+    chunks: Vec<ChunkRow>,
     weight: usize,
     blocks: Vec<BlockRecord>,
     gaps: Vec<GapRecord>,
@@ -67,10 +79,10 @@ pub(crate) struct IndexWriter {
 
 impl IndexWriter {
     /// Chunks come by ascending offset.
-    pub(crate) fn push_chunk(&mut self, entry: &ChunkEntry) {
-        self.chunks.push(entry.into());
+    pub(crate) fn push_chunk(&mut self, row: ChunkRow) {
         self.counts[0] += 1;
-        self.weight += 1 + entry.header.fragments.len();
+        self.weight += 1 + row.threads.len();
+        self.chunks.push(row);
         if self.weight >= FRAME_WEIGHT {
             self.flush_chunks();
         }
@@ -106,7 +118,8 @@ impl IndexWriter {
     fn flush_chunks(&mut self) {
         self.weight = 0;
         if !self.chunks.is_empty() {
-            let frame = IndexFrame::Chunks(std::mem::take(&mut self.chunks));
+            let frame = IndexFrame::Directory(Directory::of(&self.chunks));
+            self.chunks.clear();
             self.put(&frame);
         }
     }
@@ -136,6 +149,7 @@ impl IndexWriter {
 #[derive(Debug, Default)]
 pub(crate) struct IndexContents {
     pub(crate) chunks: Vec<ChunkEntry>,
+    pub(crate) sets: ThreadSets,
     pub(crate) blocks: Vec<BlockRecord>,
     pub(crate) gaps: Vec<Gap>,
 }
@@ -162,10 +176,17 @@ pub(crate) fn read_index_of_unfinished(
         if end.is_some() {
             return Err(IndexError::Count { what: "frames after the last", found: 1, expected: 0 });
         }
-        match meta::decode_index_frame(raw)? {
+        // What a newer version added is more than is needed.
+        let Some(frame) = meta::decode_index_frame(raw)? else { continue };
+        match frame {
             IndexFrame::Chunks(records) => {
                 for record in records {
-                    take_chunk(&mut contents.chunks, record.into(), index_at)?;
+                    contents.take_chunk(record.into(), index_at)?;
+                }
+            }
+            IndexFrame::Directory(directory) => {
+                for row in directory.rows()? {
+                    contents.take_chunk(row, index_at)?;
                 }
             }
             IndexFrame::Blocks(records) => {
@@ -192,21 +213,31 @@ pub(crate) fn read_index_of_unfinished(
     Ok(contents)
 }
 
-fn take_chunk(
-    chunks: &mut Vec<ChunkEntry>,
-    entry: ChunkEntry,
-    index_at: u64,
-) -> Result<(), IndexError> {
-    let expected =
-        chunks.last().map_or(PAGE_LEN, |last| last.offset.0 + block_len(last.payload_len));
-    check_place(entry.offset.0, entry.payload_len, expected, index_at)?;
-    // Every fragment takes at least four bytes of its chunk.
-    let (found, limit) = (entry.header.fragments.len(), entry.payload_len / 4);
-    if found as u64 > limit {
-        return Err(IndexError::Fragments { at: entry.offset.0, found, limit });
+impl IndexContents {
+    fn take_chunk(&mut self, row: ChunkRow, index_at: u64) -> Result<(), IndexError> {
+        let ChunkRow { offset, payload_len, summary, threads } = row;
+        let last = self.chunks.last();
+        let expected = last.map_or(PAGE_LEN, |last| last.offset.0 + block_len(last.payload_len));
+        check_place(offset.0, payload_len, expected, index_at)?;
+        let at = offset.0;
+        let found = summary.fragment_count;
+        // Every fragment takes at least four bytes of its chunk.
+        let limit = payload_len / 4;
+        if u64::from(found) > limit {
+            return Err(IndexError::Fragments { at, found: found as usize, limit });
+        }
+        let (fragments, found) = (u64::from(found), threads.len());
+        let set = self.sets.push(&threads).filter(|_| found as u64 <= fragments);
+        let threads = set.ok_or(IndexError::Threads { at, found, limit: fragments })?;
+        self.chunks.push(ChunkEntry {
+            header: summary,
+            offset,
+            payload_len,
+            threads,
+            recovered: None,
+        });
+        Ok(())
     }
-    chunks.push(entry);
-    Ok(())
 }
 
 /// A block must lie between what came before it and the index.

@@ -25,6 +25,10 @@ impl Log {
     /// # Errors
     /// [`ReadError`] if one of the chunks is damaged.
     pub fn lines_of_thread(&self, thread: ThreadId) -> Result<Vec<Line>, ReadError> {
+        // A header that cannot be read has no fragments to fail at.
+        for chunk in self.chunks_of(thread) {
+            self.chunk(chunk)?;
+        }
         let mut lines = Vec::new();
         for place in self.fragments_of(thread) {
             let mut fragments = self.lines_by_fragment(place.chunk as usize)?;
@@ -42,9 +46,9 @@ impl Log {
     /// # Panics
     /// If there is no such chunk.
     pub fn lines_by_fragment(&self, index: usize) -> Result<Vec<Vec<Line>>, ReadError> {
-        let entry = &self.chunks()[index];
-        let at = entry.offset;
+        let at = self.chunks()[index].offset;
         let chunk = self.chunk(index)?;
+        let header = chunk.header();
         let (mut events, mut accesses) = (SyncColumns::default(), AccessColumns::default());
         let mut decoder = LaneDecoder::default();
         chunk
@@ -55,8 +59,8 @@ impl Log {
             .map_err(|source| ReadError::Chunk { at, source })?;
         let mut rest = accesses.iter();
         let mut done = 0;
-        let fragments = entry.header.fragments.iter().enumerate().map(|(fragment, it)| {
-            let (event_range, access_range) = entry.fragment_extent(fragment);
+        let fragments = header.fragments.iter().enumerate().map(|(fragment, it)| {
+            let (event_range, access_range) = header.fragment_extent(fragment);
             let mut lines = Vec::new();
             let mut take_accesses = |end: u32, lines: &mut Vec<Line>| {
                 let count = end.saturating_sub(done) as usize;

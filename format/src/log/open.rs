@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use super::index::{self, IndexContents, IndexError};
 use super::scan::{self, Scan};
 use super::slots::{self, Harvested};
-use super::threads::Threads;
+use super::threads::ThreadSets;
 use super::{ChunkEntry, Gap, GapReason, Log, LogBytes, ReadError};
 use crate::id::StreamId;
 use crate::layout::frame::Frames;
@@ -55,13 +56,15 @@ pub(super) fn open(path: &Path, bytes: LogBytes, trust: HeaderTrust) -> Result<L
         chunks: Vec::new(),
         blocks: Vec::new(),
         recovered: Vec::new(),
-        threads: Threads::default(),
+        sets: ThreadSets::default(),
+        all_threads: OnceLock::new(),
         gaps,
     };
     match log.read_index() {
         Ok(Some(contents)) => {
             log.chunks = contents.chunks;
             log.blocks = contents.blocks;
+            log.sets = contents.sets;
             // The index says the same by stream.
             let is_oldest = |gap: &Gap| gap.reason == GapReason::Lost(LossReason::Oldest);
             if contents.gaps.iter().any(is_oldest) {
@@ -79,7 +82,6 @@ pub(super) fn open(path: &Path, bytes: LogBytes, trust: HeaderTrust) -> Result<L
     }
     log.read_info();
     log.chunks.sort_by_key(|entry| (entry.header.stream, entry.header.number, entry.offset));
-    log.threads = Threads::new(&log.chunks);
     Ok(log)
 }
 
@@ -180,8 +182,9 @@ impl Log {
         // Slots before blocks: in a log that is being recorded, chunks go from the one to the other.
         let mut harvests = vec![slots::harvest(&self.bytes, &self.state.regions, slot_len)];
         self.map_what_was_appended();
-        let Scan { mut chunks, blocks, reserved, mut regions, gaps, .. } =
+        let Scan { mut chunks, sets, blocks, reserved, mut regions, gaps, .. } =
             scan::scan(&self.bytes, self.state.tail);
+        self.sets = sets;
         self.gaps.extend(gaps);
         self.blocks = blocks;
         // A block that was moved while the log was closed may be there twice.
@@ -232,7 +235,8 @@ impl Log {
         let Harvested { chunk, offset, gap } = harvested;
         self.gaps.extend(gap);
         self.chunks.push(ChunkEntry {
-            header: chunk.header,
+            header: chunk.header.summary(),
+            threads: self.sets.push_all(&chunk.header.threads()),
             offset,
             payload_len: chunk.bytes.len() as u64,
             recovered: Some(self.recovered.len() as u32),

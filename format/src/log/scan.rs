@@ -1,13 +1,13 @@
 //! Walking the blocks of a log that has no index, stepping over damage.
 
-use crate::chunk::{Chunk, ChunkHeader};
+use crate::chunk::{Chunk, ChunkSummary};
 use crate::id::StreamId;
 use crate::layout::block::BLOCK_MAGIC;
 use crate::layout::{
     BLOCK_ALIGN, BLOCK_HEADER_LEN, BlockError, BlockHeader, BlockKind, BlockState, PAGE_LEN,
     SlotRegion,
 };
-use crate::log::{ChunkEntry, Gap, GapReason, ReadError};
+use crate::log::{ChunkEntry, Gap, GapReason, ReadError, ThreadSets};
 use crate::meta::BlockRecord;
 use crate::units::{FileOffset, Timestamp};
 
@@ -15,6 +15,8 @@ use crate::units::{FileOffset, Timestamp};
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
     pub(crate) chunks: Vec<ChunkEntry>,
+    /// Who runs in them.
+    pub(crate) sets: ThreadSets,
     /// Tables, symbols, process information; committed ones.
     pub(crate) blocks: Vec<BlockRecord>,
     /// Blocks that were being written.
@@ -27,7 +29,7 @@ pub(crate) struct Scan {
 
 /// The block of a chunk with this header.
 pub(crate) fn chunk_block(
-    header: &ChunkHeader,
+    header: &ChunkSummary,
     at: u64,
     payload_len: u64,
     payload_crc: u32,
@@ -161,13 +163,14 @@ impl Scan {
         });
         match chunk {
             Ok(chunk) => {
-                let own = chunk.header();
-                let expected = chunk_block(own, at.0, header.payload_len, header.payload_crc);
+                let own = chunk.header().summary();
+                let expected = chunk_block(&own, at.0, header.payload_len, header.payload_crc);
                 if expected == *header {
                     self.chunks.push(ChunkEntry {
-                        header: own.clone(),
+                        header: own,
                         offset: at,
                         payload_len: header.payload_len,
+                        threads: self.sets.push_all(&chunk.header().threads()),
                         recovered: None,
                     });
                 } else {

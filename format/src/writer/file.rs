@@ -12,8 +12,8 @@ use crate::layout::{
 };
 use crate::live::symbols_payload;
 use crate::log::index::IndexWriter;
-use crate::log::{ChunkEntry, Gap, scan};
-use crate::meta::{self, ProcessInfo, SectionPiece};
+use crate::log::{Gap, scan};
+use crate::meta::{self, ChunkRow, ProcessInfo, SectionPiece};
 use crate::table::TableEntry;
 use crate::units::FileOffset;
 use crate::version::FormatVersion;
@@ -120,17 +120,13 @@ impl<W: Write + Seek> LogWriter<W> {
         bytes: &[u8],
     ) -> Result<(), WriteError> {
         let payload_len = bytes.len() as u64;
-        let block = scan::chunk_block(header, self.at, payload_len, crc32fast::hash(bytes));
+        let block =
+            scan::chunk_block(&header.summary(), self.at, payload_len, crc32fast::hash(bytes));
         self.append(&block, bytes)?;
         self.summary.chunks += 1;
         self.summary.events += u64::from(header.sync_count);
         self.summary.accesses += u64::from(header.access_count);
-        self.index.push_chunk(&ChunkEntry {
-            header: header.clone(),
-            offset: block.at,
-            payload_len,
-            recovered: None,
-        });
+        self.index.push_chunk(ChunkRow::new(block.at, payload_len, header));
         Ok(())
     }
 

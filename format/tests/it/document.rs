@@ -62,6 +62,7 @@ fn the_annotated_hexdump_is_a_log_with_the_three_events_that_it_says() {
     let lines: Vec<String> = content.lines.values().flatten().map(ToString::to_string).collect();
     assert_eq!(lines, block("events").collect::<Vec<_>>());
     assert_eq!(log.info().program, "hello");
+    assert_eq!(dumped(), example());
 }
 
 /// What the writer writes today, for whoever brings the hexdump up to date.

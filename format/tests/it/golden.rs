@@ -1,7 +1,7 @@
 //! Logs that earlier versions wrote are read as they were then.
 //!
-//! `fixtures/golden/v1` has logs and what they hold, as text. They are never rewritten: a new version
-//! gets a folder of its own. `MMTRACE_BLESS=1` writes those that are not there yet.
+//! `fixtures/golden` has a folder for each version with logs and what they hold, as text. They are
+//! never rewritten: a new version gets a folder of its own. `MMTRACE_BLESS=1` writes those that are not there yet.
 
 #![cfg(not(miri))] // maps files
 
@@ -12,8 +12,8 @@ use mmtrace_format::Log;
 
 use crate::support::{read_all, record_small, small_log};
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/golden/v1")
+fn folder(version: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/golden").join(version)
 }
 
 fn describe(log: &Log) -> String {
@@ -35,11 +35,11 @@ fn describe(log: &Log) -> String {
     text
 }
 
-fn check(name: &str, make: impl FnOnce(&Path)) {
-    let path = folder().join(name).with_extension("log");
+fn check(version: &str, name: &str, make: impl FnOnce(&Path)) {
+    let path = folder(version).join(name).with_extension("log");
     let expected_path = path.with_extension("txt");
     if std::env::var_os("MMTRACE_BLESS").is_some() && !path.exists() {
-        std::fs::create_dir_all(folder()).unwrap();
+        std::fs::create_dir_all(folder(version)).unwrap();
         make(&path);
         std::fs::write(&expected_path, describe(&Log::open(&path).unwrap())).unwrap();
     }
@@ -49,10 +49,23 @@ fn check(name: &str, make: impl FnOnce(&Path)) {
 
 #[test]
 fn a_complete_log_of_version_1_is_read() {
-    check("complete", |path| std::fs::write(path, small_log()).unwrap());
+    check("v1", "complete", |path| std::fs::write(path, small_log()).unwrap());
 }
 
 #[test]
 fn a_killed_log_of_version_1_is_read() {
-    check("killed", |path| drop(record_small(path)));
+    check("v1", "killed", |path| drop(record_small(path)));
+}
+
+/// Its index has no fragments, and says who runs in which chunk.
+#[test]
+fn a_complete_log_of_version_1_1_is_read() {
+    check("v1.1", "complete", |path| std::fs::write(path, small_log()).unwrap());
+}
+
+#[test]
+fn the_same_is_read_out_of_either_version() {
+    let text =
+        |version: &str| std::fs::read_to_string(folder(version).join("complete.txt")).unwrap();
+    assert_eq!(text("v1"), text("v1.1"));
 }

@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use mmtrace_analyzer::order::Trace;
 use mmtrace_format::log::Log;
 use mmtrace_format::meta::ProcessInfo;
 
@@ -40,27 +39,27 @@ pub(crate) fn run(args: &Info) -> Result<Outcome, Failure> {
 
 fn describe(out: &mut impl Write, path: &Path, log: &Log) -> io::Result<()> {
     let info = log.info();
-    let trace = Trace::new(log);
-    let totals = trace.totals();
+    let duration_ns = log.time_range().map_or(0, |(first, last)| last.ns.saturating_sub(first.ns));
+    let (events, accesses) = (log.event_count(), log.access_count());
     let mut row = |name: &str, value: String| writeln!(out, "{name:<11}{}", plain(&value));
     row("log", path.display().to_string())?;
     row("program", command_line(info))?;
     if info.pid != 0 {
         row("process", process(info))?;
     }
-    row("recorded", recorded(info, totals.duration_ns))?;
+    row("recorded", recorded(info, duration_ns))?;
     let file_len = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     row("size", format!("{} in {}", bytes(file_len), counted(log.chunks().len() as u64, "chunk")))?;
     row(
         "holds",
         format!(
             "{} and {}{}",
-            counted(totals.events, "event"),
-            counted(totals.accesses, "access"),
-            bytes_each(file_len, totals.events + totals.accesses),
+            counted(events, "event"),
+            counted(accesses, "access"),
+            bytes_each(file_len, events + accesses),
         ),
     )?;
-    row("threads", counted(trace.threads().len() as u64, "thread"))?;
+    row("threads", counted(log.threads().len() as u64, "thread"))?;
     let tables = log.tables();
     row(
         "names",

@@ -5,11 +5,12 @@
 //! [`EDGES_MAX`] of a log; [`Causality::is_partial`] says whether there were more.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use mmtrace_analyzer::happens_before::{Step, SyncVisitor, walk};
 use mmtrace_analyzer::order::{OrderGap, Trace};
 use mmtrace_analyzer::rules::Rule;
-use mmtrace_format::{Log, ThreadId};
+use mmtrace_format::{EventKind, Log, ThreadId};
 
 use super::{Engine, Moment};
 use crate::index::Index;
@@ -19,6 +20,9 @@ pub const EDGES_MAX: usize = 1 << 21;
 
 /// Lanes whose knowledge is shown in words.
 const KNOWN_SHOWN: usize = 12;
+
+/// Spans that are gone through backwards for one that somebody made runnable.
+const SPANS_BACK_MAX: usize = 1 << 16;
 
 /// Logs with more edges than this have a moment's clock worked out only when it is shaded: it takes
 /// all edges before the moment.
@@ -42,8 +46,21 @@ pub struct Hop {
     pub from: Moment,
     /// Where it goes to.
     pub to: Moment,
-    /// The rule that draws it.
-    pub rule: Rule,
+    /// Why: the rule that draws it; `None` if it is that the one made the other runnable, which the
+    /// recorder saw, and orders nothing.
+    pub rule: Option<Rule>,
+}
+
+impl Hop {
+    /// What it is, in a word.
+    pub fn name(&self) -> &'static str {
+        self.rule.map_or("READY", Rule::name)
+    }
+
+    /// What it is, in a sentence.
+    pub fn meaning(&self) -> &'static str {
+        self.rule.map_or("the scheduler was told to let it go on", |rule| rule.row().meaning)
+    }
 }
 
 /// All edges of a log.
@@ -179,27 +196,89 @@ impl Causality {
 }
 
 impl Engine<'_> {
-    /// The edge that let a lane go on, last before a place of it.
+    /// What let a lane go on, last before a place of it: an edge, or who made it runnable.
     pub fn cause(&mut self, lane: usize, at: u64) -> Option<Hop> {
+        let edge = self.arriving(lane, at);
+        let ready = self.readied(lane, at);
+        // Of both at once the edge says more.
+        [ready, edge].into_iter().flatten().max_by_key(|hop| hop.to.index)
+    }
+
+    fn arriving(&mut self, lane: usize, at: u64) -> Option<Hop> {
         let causality = self.causality.clone()?;
         let end = causality.last_arriving(lane, at)?;
         let (to, _) = self.moment_of(lane, end.here)?;
         let (from, _) = self.moment_of(end.lane as usize, end.there)?;
-        Some(Hop { from, to, rule: end.rule })
+        Some(Hop { from, to, rule: Some(end.rule) })
     }
 
-    /// The first edge with which a lane lets another go on, at or after a place of it.
+    /// Who made a lane runnable, last before a place of it.
+    fn readied(&mut self, lane: usize, at: u64) -> Option<Hop> {
+        let index = Arc::clone(&self.index);
+        let facts = index.lane(lane);
+        let (here, _) = self.moment_of(lane, at)?;
+        let last = index.span_at(&facts, here.time_ns)?;
+        let woken = |number: &usize| index.woken_by(&facts, *number).is_some();
+        let number = (0..=last).rev().take(SPANS_BACK_MAX).find(woken)?;
+        self.readying(lane, number).filter(|hop| hop.to.index <= at)
+    }
+
+    /// Who made a lane runnable when one of its spans began.
+    fn readying(&mut self, lane: usize, number: usize) -> Option<Hop> {
+        let index = Arc::clone(&self.index);
+        let facts = index.lane(lane);
+        let waker = index.lane_of(index.woken_by(&facts, number)?)?;
+        let span = index.span(&facts, number);
+        let from = self.event_where(waker, span.start_ns, |event| {
+            event.kind == EventKind::Ready && event.value == u64::from(facts.thread.as_u32())
+        })?;
+        // The first thing that it did after that.
+        let (before, record) = self.moment_at(lane, span.start_ns)?;
+        let next = before.index + u64::from(record.time_ns() <= span.start_ns);
+        let to = self.moment_of(lane, next).map_or(before, |(to, _)| to);
+        Some(Hop { from, to, rule: None })
+    }
+
+    /// The first thing with which a lane lets another go on, at or after a place of it: an edge, or
+    /// that it makes the other runnable.
     pub fn effect(&mut self, lane: usize, at: u64) -> Option<Hop> {
+        let edge = self.leaving(lane, at);
+        let ready = self.makes_ready(lane, at);
+        [edge, ready].into_iter().flatten().min_by_key(|hop| hop.from.index)
+    }
+
+    fn leaving(&mut self, lane: usize, at: u64) -> Option<Hop> {
         let causality = self.causality.clone()?;
         let end = causality.first_leaving(lane, at)?;
         let (from, _) = self.moment_of(lane, end.here)?;
         let (to, _) = self.moment_of(end.lane as usize, end.there)?;
-        Some(Hop { from, to, rule: end.rule })
+        Some(Hop { from, to, rule: Some(end.rule) })
     }
 
-    /// The edge that ended the wait that a lane is in: the last to come of those that arrive at the
-    /// first event after the wait that has any.
+    fn makes_ready(&mut self, lane: usize, at: u64) -> Option<Hop> {
+        let (from, event) = self.next_event(lane, at, |event| event.kind == EventKind::Ready)?;
+        let target = self.index.lane_of(ThreadId::new(u32::try_from(event.value).ok()?))?;
+        let index = Arc::clone(&self.index);
+        let facts = index.lane(target);
+        // The span that it begins, if it is what ended the wait.
+        let number = index.span_at(&facts, from.time_ns)?;
+        self.readying(target, number).filter(|hop| hop.from == from)
+    }
+
+    /// Who ended the wait that a lane is in: who made it runnable, if the recorder saw that; else
+    /// the edge that is the last to come of those that arrive at the first event after the wait that
+    /// has any.
     pub fn waker_of(&mut self, lane: usize, time_ns: u64) -> Option<Hop> {
+        let facts = self.index.lane(lane);
+        let number = self.index.span_at(&facts, time_ns)?;
+        let is_waiting = self.index.span(&facts, number).state.is_waiting();
+        let next = number + usize::from(is_waiting);
+        let is_there = next < self.index.span_count(&facts);
+        let ready = is_there.then(|| self.readying(lane, next)).flatten();
+        ready.or_else(|| self.waker_by_edges(lane, time_ns))
+    }
+
+    fn waker_by_edges(&mut self, lane: usize, time_ns: u64) -> Option<Hop> {
         /// Events after a wait among which the one that it was for is looked for.
         const NEAR: u64 = 3;
         let causality = self.causality.clone()?;
@@ -216,7 +295,7 @@ impl Engine<'_> {
         let mut wakers: Vec<Hop> = Vec::new();
         for end in arriving {
             if let Some((from, _)) = self.moment_of(end.lane as usize, end.there) {
-                wakers.push(Hop { from, to, rule: end.rule });
+                wakers.push(Hop { from, to, rule: Some(end.rule) });
             }
         }
         wakers.into_iter().max_by_key(|hop| hop.from.time_ns)

@@ -5,12 +5,9 @@ use std::sync::Arc;
 use mmtrace_format::event::BlockReason;
 use mmtrace_format::{Event, EventKind, ThreadId};
 
-use super::moment::Record;
+use super::moment::{Record, fragment_at};
 use super::{Engine, Moment, counted, duration, size, time};
-use crate::index::{STATES, Span, State};
-
-/// Fragments of a lane that are gone through backwards to find the locks that it holds.
-pub const FRAGMENTS_MAX: usize = 256;
+use crate::index::{Hold, STATES, Span, State, follow};
 
 /// Lines of source around a place.
 const SOURCE_LINES: u32 = 3;
@@ -39,17 +36,6 @@ pub struct Details {
     pub title: String,
     /// What there is to say, under headings.
     pub sections: Vec<(String, Vec<String>)>,
-}
-
-/// A lock that a lane holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeldLock {
-    /// Its address.
-    pub object: u64,
-    /// `mutex-lock`, `read-lock` or `write-lock`.
-    pub kind: EventKind,
-    /// When it was taken.
-    pub since_ns: u64,
 }
 
 impl Engine<'_> {
@@ -86,8 +72,8 @@ impl Engine<'_> {
             add("waits for", self.wait_lines(lane, time_ns));
         }
         add("stack", self.where_lines(lane, time_ns, found.map(|(_, record)| record)));
-        let (locks, is_partial) = self.locks_held(lane, time_ns);
-        add("holds", Self::lock_lines(&locks, is_partial, time_ns));
+        let locks = self.locks_held(lane, time_ns);
+        add("holds", Self::lock_lines(&locks, time_ns));
         add("knows", self.clock_lines(found.map(|(moment, _)| moment)));
         add("lane", self.lane_lines(lane));
         details
@@ -100,7 +86,9 @@ impl Engine<'_> {
                 let line = mmtrace_format::event::text::Line::Event(thread, *event);
                 let text = line.to_string();
                 // The text begins with time and thread, which the screen shows already.
-                let words: Vec<&str> = text.split_whitespace().skip(2).collect();
+                let words = text.split_whitespace().skip(2);
+                // The stack comes with its names.
+                let words: Vec<&str> = words.filter(|word| !word.starts_with("@st")).collect();
                 words.join(" ")
             }
             Record::Accesses { count, .. } => {
@@ -114,22 +102,25 @@ impl Engine<'_> {
     fn wait_lines(&mut self, lane: usize, time_ns: u64) -> Vec<String> {
         let Some((_, event)) = self.event_at(lane, time_ns) else { return Vec::new() };
         let mut lines = Vec::new();
-        if event.kind == EventKind::Block && event.object != 0 {
-            let reason = BlockReason::from_detail(event.detail);
-            if reason == BlockReason::Join {
-                let child = u32::try_from(event.object).map(ThreadId::new);
-                let name = child.map(|child| self.lane_name(child)).unwrap_or_default();
-                lines.push(format!("the end of {name}"));
-            } else {
-                lines.push(format!("{} {:#x}", reason.name(), event.object));
-                let own = self.index.lane(lane).thread;
-                lines.extend(self.object_lines(event.object, time_ns, false, Some(own)));
-            }
+        let reason = BlockReason::from_detail(event.detail);
+        let is_known = event.kind == EventKind::Block && event.object != 0;
+        if is_known && reason == BlockReason::Join {
+            let child = u32::try_from(event.object).map(ThreadId::new);
+            let name = child.map(|child| self.lane_name(child)).unwrap_or_default();
+            lines.push(format!("the end of {name}"));
+        } else if is_known {
+            lines.push(format!("{} {:#x}", reason.name(), event.object));
         }
+        let facts = self.index.lane(lane);
         if let Some(waker) = self.waker_of(lane, time_ns) {
             let who = self.lane_name(self.index.lane(waker.from.lane).thread);
             let when = time(waker.from.time_ns);
-            lines.push(format!("{who} let it go on at {when} ({})", waker.rule.name()));
+            lines.push(format!("{who} let it go on at {when} ({})", waker.name()));
+        } else if self.index.span_at(&facts, time_ns) == self.index.span_at(&facts, u64::MAX) {
+            lines.push("nobody let it go on before the log ends".to_owned());
+        }
+        if is_known && reason != BlockReason::Join {
+            lines.extend(self.object_lines(event.object, time_ns, false, Some(facts.thread)));
         }
         lines
     }
@@ -142,6 +133,13 @@ impl Engine<'_> {
         let Some(Event { stack, .. }) = event else { return Vec::new() };
         let mut lines = self.stack_lines(stack);
         let frames = self.names.stack(stack);
+        // What the program did not write is of little use before what it did.
+        let own = mmtrace_analyzer::symbol::program_frame(&frames)
+            .and_then(|own| frames.iter().position(|frame| std::ptr::eq(frame, own)))
+            .unwrap_or(0);
+        if own > 2 {
+            lines.splice(1..own, [format!("  .. {} frames down to", own - 1)]);
+        }
         let frame = mmtrace_analyzer::symbol::program_frame(&frames);
         if let Some((file, line)) = frame.and_then(|f| Some((f.file.as_deref()?, f.line?))) {
             lines.extend(source_lines(file, line));
@@ -149,46 +147,36 @@ impl Engine<'_> {
         lines
     }
 
-    /// The locks that a lane holds at a moment, in the order in which it took them; and whether
-    /// older ones may be missing.
-    pub fn locks_held(&mut self, lane: usize, time_ns: u64) -> (Vec<HeldLock>, bool) {
+    /// The locks that a lane holds at a moment, in the order in which it took them.
+    pub fn locks_held(&mut self, lane: usize, time_ns: u64) -> Vec<Hold> {
         let index = Arc::clone(&self.index);
         let facts = index.lane(lane);
-        let last = crate::index::partition(index.fragment_count(&facts), |number| {
-            index.fragment(&facts, number).first_ns <= time_ns
-        });
-        let first = last.saturating_sub(FRAGMENTS_MAX);
-        let mut held: Vec<HeldLock> = Vec::new();
-        for number in first..last {
-            let fragment = index.fragment(&facts, number);
-            let Some(decoded) = self.decoded(fragment) else { continue };
-            decoded.each(self.log, fragment.chunk, fragment.place, |_, record| {
-                let Record::Event(event) = record else { return };
-                if event.time.ns <= time_ns {
-                    hold(&mut held, &event);
+        let Some(number) = fragment_at(&index, &facts, time_ns) else { return Vec::new() };
+        let mut held = index.holds_before(&facts, number);
+        let fragment = index.fragment(&facts, number);
+        if let Some(decoded) = self.decoded(fragment) {
+            decoded.each(fragment.place, |_, record| {
+                if let Record::Event(event) = record
+                    && event.time.ns <= time_ns
+                {
+                    follow(&mut held, &event);
                 }
             });
         }
-        (held, first > 0)
+        held
     }
 
-    fn lock_lines(locks: &[HeldLock], is_partial: bool, now_ns: u64) -> Vec<String> {
-        let mut lines: Vec<String> = locks
-            .iter()
-            .map(|lock| {
-                let mode = match lock.kind {
-                    EventKind::ReadLock => "rwlock for reading",
-                    EventKind::WriteLock => "rwlock for writing",
-                    _ => "mutex",
-                };
-                let since = duration(now_ns.saturating_sub(lock.since_ns));
-                format!("{mode} {:#x}, for {since}", lock.object)
-            })
-            .collect();
-        if is_partial {
-            lines.push(format!("and perhaps older ones: {FRAGMENTS_MAX} fragments were read"));
-        }
-        lines
+    fn lock_lines(locks: &[Hold], now_ns: u64) -> Vec<String> {
+        let line = |lock: &Hold| {
+            let mode = match lock.kind {
+                EventKind::ReadLock => "rwlock for reading",
+                EventKind::WriteLock => "rwlock for writing",
+                _ => "mutex",
+            };
+            let since = duration(now_ns.saturating_sub(lock.since_ns));
+            format!("{mode} {:#x}, for {since}", lock.object)
+        };
+        locks.iter().map(line).collect()
     }
 
     fn lane_lines(&mut self, lane: usize) -> Vec<String> {
@@ -228,22 +216,6 @@ impl Engine<'_> {
             lines.push(format!("heap of the program: at most {} live", size(most)));
         }
         lines
-    }
-}
-
-/// Follows the locks of a lane.
-fn hold(held: &mut Vec<HeldLock>, event: &Event) {
-    match event.kind {
-        EventKind::MutexLock | EventKind::ReadLock | EventKind::WriteLock => {
-            let (object, kind, since_ns) = (event.object, event.kind, event.time.ns);
-            held.push(HeldLock { object, kind, since_ns });
-        }
-        EventKind::MutexUnlock | EventKind::ReadUnlock | EventKind::WriteUnlock => {
-            if let Some(place) = held.iter().rposition(|lock| lock.object == event.object) {
-                held.remove(place);
-            }
-        }
-        _ => {}
     }
 }
 

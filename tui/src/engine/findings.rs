@@ -11,7 +11,7 @@ use mmtrace_analyzer::symbol::Frame;
 use mmtrace_analyzer::{EventRef, Options, Progress, analyze};
 use mmtrace_format::{Log, ThreadId};
 
-use super::{Engine, Moment, size};
+use super::{Engine, Moment, counted, size};
 use crate::engine::names::frame_line;
 use crate::index::Index;
 use crate::page::Marks;
@@ -50,6 +50,8 @@ pub struct Card {
     pub test: Option<String>,
     /// Where it is on the timeline, the first to go to first.
     pub places: Vec<Moment>,
+    /// Where it is on the timeline of the whole program, if it is no lane's: in ns.
+    pub moment_ns: Option<u64>,
     /// What to read.
     pub body: Body,
 }
@@ -128,6 +130,15 @@ pub fn collect(log: &Log, index: &Arc<Index>, progress: &dyn Progress) -> Result
 impl Engine<'_> {
     fn card(&mut self, finding: &Finding) -> Card {
         let kind = serde_json::to_value(finding.kind).unwrap_or_default();
+        // Where most was live: for a curve that grows, its end.
+        let moment_ns = match &finding.evidence {
+            Evidence::HeapGrowth(growth) => growth
+                .points
+                .iter()
+                .max_by_key(|point| (point.live_bytes, point.time_ns))
+                .map(|point| point.time_ns),
+            _ => None,
+        };
         let (places, body) = match &finding.evidence {
             Evidence::Race(race) => (vec![race.first.event, race.second.event], race_body(race)),
             Evidence::Deadlock(deadlock) => deadlock_body(deadlock),
@@ -142,6 +153,7 @@ impl Engine<'_> {
             count: finding.count,
             test: finding.test.clone(),
             places: places.into_iter().filter_map(|event| self.resolve(event)).collect(),
+            moment_ns,
             body,
         }
     }
@@ -156,6 +168,7 @@ impl Engine<'_> {
             count: 1,
             test: None,
             places: self.resolve(thread.event).into_iter().collect(),
+            moment_ns: None,
             body: Body::Text(waiting_lines(thread)),
         }
     }
@@ -231,7 +244,7 @@ fn race_side(side: &RaceSide) -> Vec<String> {
     let thread = ThreadId::new(side.goroutine);
     let name = side.goroutine_name.as_deref().unwrap_or_default();
     let mut lines = vec![
-        format!("{} of {} bytes at {}", side.access, side.size, side.address),
+        format!("{} of {} at {}", side.access, counted(side.size, "byte"), side.address),
         format!("by {thread} {name}  {}", side.event),
     ];
     lines.extend(stack_lines(&side.stack));

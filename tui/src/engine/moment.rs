@@ -1,14 +1,14 @@
 //! Places in a lane: which record is at a time, what a record is, when it happened.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use mmtrace_analyzer::EventRef;
-use mmtrace_format::chunk::{AccessColumns, LaneDecoder, SyncColumns};
+use mmtrace_format::chunk::{AccessColumns, ChunkHeader, LaneDecoder, SyncColumns};
 use mmtrace_format::{Access, Event, EventKind, Log};
 
 use super::Engine;
-use crate::index::scan::{is_live, start_ns};
+use crate::index::scan::{first_ns, is_live, start_ns};
 use crate::index::{Index, Lane, LaneFragment, partition};
 
 /// Decoded chunks that are kept.
@@ -65,13 +65,15 @@ impl Record {
 }
 
 /// A decoded chunk.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Decoded {
+    /// What it says of itself, its fragments included.
+    pub header: ChunkHeader,
     /// The events.
     pub sync: SyncColumns,
     /// Whether they are in the order of time.
     is_live: bool,
-    accesses: std::sync::OnceLock<Vec<Access>>,
+    accesses: OnceLock<Vec<Access>>,
 }
 
 /// The chunks that were looked at last.
@@ -90,12 +92,9 @@ impl ChunkCache {
             // The storage of the chunk that was looked at longest ago is used again.
             let last = if self.chunks.len() < CHUNKS_KEPT { None } else { self.chunks.pop_back() };
             let storage = last.and_then(|(_, last)| Arc::try_unwrap(last?).ok());
-            let mut sync = storage.map(|last| last.sync).unwrap_or_default();
-            let read = log
-                .chunk(chunk as usize)
-                .is_ok_and(|it| it.decode_sync(&mut LaneDecoder::default(), &mut sync).is_ok());
-            let decoded = read.then(|| Arc::new(Decoded::new(sync)));
-            self.chunks.push_front((chunk, decoded));
+            let sync = storage.map(|last| last.sync).unwrap_or_default();
+            let decoded = Decoded::read(log, chunk as usize, sync);
+            self.chunks.push_front((chunk, decoded.map(Arc::new)));
         }
         self.chunks.front().and_then(|(_, decoded)| decoded.clone())
     }
@@ -103,15 +102,25 @@ impl ChunkCache {
 
 /// A chunk's events; `None` if they cannot be read.
 pub(crate) fn decode(log: &Log, chunk: usize) -> Option<Decoded> {
-    let mut sync = SyncColumns::default();
-    log.chunk(chunk).ok()?.decode_sync(&mut LaneDecoder::default(), &mut sync).ok()?;
-    Some(Decoded::new(sync))
+    Decoded::read(log, chunk, SyncColumns::default())
 }
 
 impl Decoded {
-    fn new(sync: SyncColumns) -> Self {
-        let is_live = is_live(&sync.events);
-        Self { sync, is_live, ..Self::default() }
+    fn read(log: &Log, chunk: usize, mut sync: SyncColumns) -> Option<Self> {
+        let read = log.chunk(chunk).ok()?;
+        let is_read = read.decode_sync(&mut LaneDecoder::default(), &mut sync).is_ok();
+        log.advise_done(chunk);
+        if !is_read {
+            return None;
+        }
+        let (header, is_live) = (read.header().clone(), is_live(&sync.events));
+        Some(Self { header, sync, is_live, accesses: OnceLock::new() })
+    }
+
+    /// A fragment as a lane has it, but for its place in the lane's program order.
+    pub fn fragment(&self, chunk: u32, place: u32) -> LaneFragment {
+        let first_ns = first_ns(&self.header, &self.sync, place as usize, self.is_live);
+        LaneFragment { first_index: 0, first_ns, chunk, place }
     }
 
     /// The chunk's accesses, decoded when first asked for; none if they cannot be read.
@@ -119,8 +128,9 @@ impl Decoded {
         self.accesses.get_or_init(|| {
             let mut columns = AccessColumns::default();
             let mut decoder = LaneDecoder::default();
-            let chunk = log.chunk(chunk as usize).ok();
-            let read = chunk.map(|it| it.decode_accesses(&mut decoder, &mut columns));
+            let read = log.chunk(chunk as usize).ok();
+            let read = read.map(|it| it.decode_accesses(&mut decoder, &mut columns));
+            log.advise_done(chunk as usize);
             match read {
                 Some(Ok(())) => columns.iter().collect(),
                 _ => Vec::new(),
@@ -129,10 +139,9 @@ impl Decoded {
     }
 
     /// Goes through a fragment in program order: each record with its place in the fragment.
-    pub fn each(&self, log: &Log, chunk: u32, place: u32, mut visit: impl FnMut(u64, Record)) {
-        let entry = &log.chunks()[chunk as usize];
-        let (events, accesses) = entry.fragment_extent(place as usize);
-        let mut time_ns = start_ns(entry, &self.sync.events, &events, self.is_live);
+    pub fn each(&self, place: u32, mut visit: impl FnMut(u64, Record)) {
+        let (events, accesses) = self.header.fragment_extent(place as usize);
+        let mut time_ns = start_ns(&self.header, &self.sync.events, &events, self.is_live);
         let mut next_access = accesses.start;
         let mut index = 0;
         for at in events.start as usize..events.end as usize {
@@ -169,7 +178,7 @@ fn fragment_of_index(index: &Index, lane: &Lane, at: u64) -> Option<usize> {
 const FRAGMENTS_BACK_MAX: u32 = 64;
 
 /// The number of the last fragment that begins not after a time.
-fn fragment_at(index: &Index, lane: &Lane, time_ns: u64) -> Option<usize> {
+pub(crate) fn fragment_at(index: &Index, lane: &Lane, time_ns: u64) -> Option<usize> {
     let begins = |number| index.fragment(lane, number).first_ns <= time_ns;
     partition(index.fragment_count(lane), begins).checked_sub(1)
 }
@@ -203,7 +212,7 @@ impl Engine<'_> {
             let fragment = index.fragment(&facts, number);
             let mut found = None;
             if let Some(decoded) = self.decoded(fragment) {
-                decoded.each(self.log, fragment.chunk, fragment.place, |at, record| {
+                decoded.each(fragment.place, |at, record| {
                     if record.time_ns() <= time_ns
                         && !record.is_empty()
                         && let Some((place, picked)) = pick(record)
@@ -229,7 +238,7 @@ impl Engine<'_> {
         let fragment = index.fragment(&facts, fragment_of_index(&index, &facts, at)?);
         let decoded = self.decoded(fragment)?;
         let mut found = None;
-        decoded.each(self.log, fragment.chunk, fragment.place, |place, record| {
+        decoded.each(fragment.place, |place, record| {
             let first = fragment.first_index + place;
             if first <= at && at < first + record.len() {
                 found = Some((Moment { lane, index: at, time_ns: record.time_ns() }, record));
@@ -246,7 +255,7 @@ impl Engine<'_> {
         let fragment = index.fragment(&facts, number);
         let decoded = self.decoded(fragment)?;
         let mut place = None;
-        decoded.each(self.log, fragment.chunk, fragment.place, |at, record| {
+        decoded.each(fragment.place, |at, record| {
             let start = fragment.first_index + at;
             if let Record::Accesses { count, first, .. } = record
                 && start <= moment.index
@@ -271,5 +280,53 @@ impl Engine<'_> {
             Record::Event(event) => Some((0, event)),
             Record::Accesses { .. } => None,
         })
+    }
+
+    /// The last event of a lane, not after a time, of which `is_it` holds.
+    pub fn event_where(
+        &mut self,
+        lane: usize,
+        time_ns: u64,
+        is_it: impl Fn(&Event) -> bool,
+    ) -> Option<Moment> {
+        let found = self.last_at(lane, time_ns, |record| match record {
+            Record::Event(event) if is_it(&event) => Some((0, ())),
+            _ => None,
+        });
+        found.map(|(moment, ())| moment)
+    }
+
+    /// The first event of a lane, at or after a place of its program order, of which `is_it` holds;
+    /// `None` if there is none near.
+    pub fn next_event(
+        &mut self,
+        lane: usize,
+        at: u64,
+        is_it: impl Fn(&Event) -> bool,
+    ) -> Option<(Moment, Event)> {
+        let index = Arc::clone(&self.index);
+        let facts = index.lane(lane);
+        let first = fragment_of_index(&index, &facts, at)?;
+        let count = index.fragment_count(&facts);
+        for number in (first..count).take(FRAGMENTS_BACK_MAX as usize) {
+            let fragment = index.fragment(&facts, number);
+            let Some(decoded) = self.decoded(fragment) else { continue };
+            let mut found = None;
+            decoded.each(fragment.place, |place, record| {
+                let index = fragment.first_index + place;
+                if let Record::Event(event) = record
+                    && !record.is_empty()
+                    && found.is_none()
+                    && index >= at
+                    && is_it(&event)
+                {
+                    found = Some((Moment { lane, index, time_ns: event.time.ns }, event));
+                }
+            });
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
     }
 }

@@ -70,11 +70,30 @@ impl<'log> Names<'log> {
         program_frame(&self.stack(stack)).map(frame_line)
     }
 
-    /// The same, shorter: the function alone if it has one.
-    pub fn function(&mut self, stack: StackId) -> Option<String> {
+    /// The same, shorter: the file's name and the line, then the function, as far as they are known.
+    pub fn spot(&mut self, stack: StackId) -> Option<String> {
         let frames = self.stack(stack);
         let frame = program_frame(&frames)?;
-        Some(frame.function.clone().unwrap_or_else(|| Place(frame).to_string()))
+        let place = Place(frame).to_string();
+        let place = narrow(place.rsplit('/').next().unwrap_or(&place));
+        Some(match &frame.function {
+            Some(function) if frame.file.is_some() => format!("{place} {function}"),
+            Some(function) => function.clone(),
+            None => place,
+        })
+    }
+}
+
+/// A file's name and line, so short that the line is in sight.
+fn narrow(place: &str) -> String {
+    /// Characters of a name that is cut.
+    const KEPT: usize = 8;
+    match place.rsplit_once(':') {
+        Some((file, line)) if file.chars().count() > KEPT + 4 => {
+            let kept: String = file.chars().take(KEPT).collect();
+            format!("{kept}..:{line}")
+        }
+        _ => place.to_owned(),
     }
 }
 
@@ -94,4 +113,16 @@ pub(crate) fn short(place: &str) -> String {
         return place.to_owned();
     }
     format!("{}/{}/{}", parts[2], parts[1], parts[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_file_name_leaves_room_for_its_line() {
+        assert_eq!(narrow("semaphore_test.go:145"), "semaphor..:145");
+        assert_eq!(narrow("main.go:21"), "main.go:21");
+        assert_eq!(narrow("an unknown place"), "an unknown place");
+    }
 }

@@ -1,22 +1,25 @@
 //! Objects and addresses at a moment: who holds a lock, what lies in a channel, who wrote last.
 //!
 //! The log is read backwards from the moment, newest chunks first, until nothing older can change
-//! the answer or [`CHUNKS_MAX`] chunks were read: then the answer says so.
+//! the answer. Of the chunks, only those are read that the index says have the object. Accesses are
+//! in no index: for an address, up to [`CHUNKS_MAX`] chunks are read, and the answer says if older
+//! ones were not.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use mmtrace_format::event::EventGroup;
 use mmtrace_format::{Access, Event, EventKind, Log, ThreadId};
 use rayon::prelude::*;
 
-use super::moment::decode;
+use super::moment::{decode, fragment_at};
 use super::{Engine, Moment, duration, time};
-use crate::index::{Index, State};
+use crate::index::{Detail, Index, LaneFragment, State};
 
-/// Chunks that are read for one question.
+/// Chunks whose accesses are read for one question.
 pub const CHUNKS_MAX: usize = 2048;
 
-/// Chunks that are read at one time.
+/// Chunks whose accesses are read at one time.
 const CHUNKS_AT_ONCE: usize = 8;
 
 /// What an object is at a moment.
@@ -57,71 +60,113 @@ pub struct AccessAt {
     pub access: Access,
 }
 
-/// What a chunk says about an address.
-#[derive(Default)]
-struct Found {
-    events: Vec<(ThreadId, Event)>,
-    blocks: Vec<(ThreadId, Event)>,
-    accesses: Vec<(u64, u32, u32, AccessAt)>,
-}
-
 /// Events of one object that are shown.
 const EVENTS_SHOWN: usize = 8;
 
 impl Engine<'_> {
     /// What an object or address is at a moment. Accesses are looked for if `with_accesses`.
     pub fn object_at(&mut self, address: u64, time_ns: u64, with_accesses: bool) -> ObjectState {
-        let mut chunks: Vec<usize> = (0..self.log.chunks().len())
-            .filter(|&chunk| self.log.chunks()[chunk].header.first_time.ns <= time_ns)
-            .collect();
-        chunks.sort_unstable_by_key(|&chunk| {
-            std::cmp::Reverse(self.log.chunks()[chunk].header.last_time.ns)
-        });
         let mut state = ObjectState::default();
-        let mut history = History { with_accesses, ..History::default() };
-        for (number, batch) in chunks.chunks(CHUNKS_AT_ONCE).enumerate() {
-            if number * CHUNKS_AT_ONCE >= CHUNKS_MAX {
-                state.is_partial = true;
-                break;
-            }
-            let newest = self.log.chunks()[batch[0]].header.last_time.ns;
-            if history.is_settled(newest) {
-                break;
-            }
+        let made = self.index.made(address, time_ns);
+        let mut history = History { made, ..History::default() };
+        self.read_events(address, time_ns, &mut history, &mut state);
+        if with_accesses {
             let (log, index) = (self.log, &*self.index);
-            let look = Look { log, index, address, until_ns: time_ns, with_accesses };
-            let found: Vec<Found> = batch.par_iter().map(|&chunk| look.chunk(chunk)).collect();
-            for found in found {
-                history.events.extend(found.events);
-                history.accesses.extend(found.accesses);
-            }
+            let look = Look { log, index, address, until_ns: time_ns };
+            look.accesses(&self.by_end, &mut history.accesses, &mut state.is_partial);
         }
+        let may_be_held_for_longer = history.has_readers_only();
         history.answer(&mut state);
+        if may_be_held_for_longer {
+            state.holders = self.readers_of(address, time_ns);
+        }
         self.add_waiters(address, time_ns, &mut state);
         state
     }
 
-    fn add_waiters(&mut self, address: u64, time_ns: u64, state: &mut ObjectState) {
-        let index = std::sync::Arc::clone(&self.index);
-        // Lanes that wait at all are told by the index; what for, by their last event.
-        let mut budget = 2_000;
-        for lane in 0..index.lane_count() {
-            let facts = index.lane(lane);
-            if !index.state_at(&facts, time_ns).is_waiting() {
+    /// Reads the events on an object, the newest first, until older ones change nothing.
+    fn read_events(
+        &mut self,
+        address: u64,
+        until_ns: u64,
+        history: &mut History,
+        state: &mut ObjectState,
+    ) {
+        let index = Arc::clone(&self.index);
+        let knows_objects = index.detail() == Detail::States;
+        let mut chunks = 0;
+        for at in 0..self.by_end.len() {
+            let chunk = self.by_end[at];
+            let header = &self.log.chunks()[chunk as usize].header;
+            if header.first_time.ns > until_ns
+                || (knows_objects && !index.has_object(chunk as usize, address))
+            {
                 continue;
             }
-            if budget == 0 {
+            if history.settle(header.last_time.ns) {
+                return;
+            }
+            // While the index is being made.
+            if !knows_objects && chunks >= CHUNKS_MAX {
                 state.is_partial = true;
                 return;
             }
-            budget -= 1;
-            if let Some((_, event)) = self.event_at(lane, time_ns)
-                && event.kind == EventKind::Block
-                && event.object == address
-            {
-                let waits = super::super::index::scan::state_after(&event);
-                state.waiters.push((facts.thread, waits, event.time.ns));
+            chunks += 1;
+            // The chunks around the cursor are those that its lane's questions decoded, too.
+            let Some(decoded) = self.cache.get(self.log, chunk) else { continue };
+            for (place, fragment) in decoded.header.fragments.iter().enumerate() {
+                let (events, _) = decoded.header.fragment_extent(place);
+                let events = decoded.sync.events.get(events.start as usize..events.end as usize);
+                let wanted = events.unwrap_or_default().iter().filter(|event| {
+                    event.object == address
+                        && event.time.ns <= until_ns
+                        && event.kind != EventKind::Block
+                });
+                history.events.extend(wanted.map(|event| (fragment.thread, *event)));
             }
+        }
+    }
+
+    /// Who holds a lock for reading that nobody took for writing as far as the newest events tell:
+    /// whoever held it when its present fragment began, or took it there.
+    fn readers_of(&mut self, address: u64, time_ns: u64) -> Vec<(ThreadId, u64, bool)> {
+        let index = Arc::clone(&self.index);
+        let mut candidates = Vec::new();
+        for lane in 0..index.lane_count() {
+            let facts = index.lane(lane);
+            let Some(number) = fragment_at(&index, &facts, time_ns) else { continue };
+            let chunk = index.fragment(&facts, number).chunk;
+            let held = index.holds_before(&facts, number);
+            if index.has_object(chunk as usize, address)
+                || held.iter().any(|hold| hold.object == address)
+            {
+                candidates.push((chunk, lane, facts.thread));
+            }
+        }
+        // Those of one chunk together: it is decoded once.
+        candidates.sort_unstable();
+        let mut readers = Vec::new();
+        for (_, lane, thread) in candidates {
+            let held = self.locks_held(lane, time_ns);
+            let since = held.iter().find(|hold| hold.object == address).map(|hold| hold.since_ns);
+            readers.extend(since.map(|since| (thread, since, true)));
+        }
+        readers.sort_unstable();
+        readers
+    }
+
+    fn add_waiters(&mut self, address: u64, time_ns: u64, state: &mut ObjectState) {
+        let Some(wanted) = self.index.waited_number(address) else { return };
+        for lane in 0..self.index.lane_count() {
+            let facts = self.index.lane(lane);
+            let number = self.index.span_at(&facts, time_ns);
+            let Some(number) =
+                number.filter(|&it| self.index.waits_for(&facts, it) == Some(wanted))
+            else {
+                continue;
+            };
+            let span = self.index.span(&facts, number);
+            state.waiters.push((facts.thread, span.state, span.start_ns));
         }
     }
 
@@ -186,8 +231,8 @@ impl Engine<'_> {
 
     fn access_line(&self, how: &str, it: &AccessAt, ago: &str) -> String {
         let who = self.lane_name(it.thread);
-        let (kind, size) = (it.access.kind.name(), it.access.size);
-        format!("{how} {who}: {kind} of {size} bytes, {ago}")
+        let (kind, size) = (it.access.kind.name(), super::counted(it.access.size, "byte"));
+        format!("{how} {who}: {kind} of {size}, {ago}")
     }
 
     /// The moment of an access.
@@ -197,47 +242,48 @@ impl Engine<'_> {
     }
 }
 
-/// Looks for an address in chunks.
+/// Looks for accesses of an address.
 struct Look<'a> {
     log: &'a Log,
     index: &'a Index,
     address: u64,
     until_ns: u64,
-    with_accesses: bool,
 }
 
 impl Look<'_> {
-    fn chunk(&self, chunk: usize) -> Found {
-        let Self { address, until_ns, with_accesses, .. } = *self;
-        let mut found = Found::default();
-        let Some(decoded) = decode(self.log, chunk) else { return found };
-        let entry = &self.log.chunks()[chunk];
-        // There are fewer than 2^32 chunks.
-        let number = chunk as u32;
-        let accesses = if with_accesses { decoded.accesses(self.log, number) } else { &[] };
+    /// Goes through chunks from the newest to the oldest until the last write is found.
+    fn accesses(&self, by_end: &[u32], found: &mut Vec<FoundAccess>, is_partial: &mut bool) {
+        let header = |chunk: u32| &self.log.chunks()[chunk as usize].header;
+        let wanted = |&chunk: &u32| header(chunk).first_time.ns <= self.until_ns;
+        let chunks: Vec<u32> = by_end.iter().copied().filter(wanted).collect();
+        for (number, batch) in chunks.chunks(CHUNKS_AT_ONCE).enumerate() {
+            if is_written_after(found, header(batch[0]).last_time.ns) {
+                return;
+            }
+            if number * CHUNKS_AT_ONCE >= CHUNKS_MAX {
+                *is_partial = true;
+                return;
+            }
+            found.par_extend(batch.par_iter().flat_map_iter(|&chunk| self.chunk(chunk)));
+        }
+    }
+
+    fn chunk(&self, chunk: u32) -> Vec<FoundAccess> {
+        let Self { address, until_ns, .. } = *self;
+        let mut found = Vec::new();
+        let Some(decoded) = decode(self.log, chunk as usize) else { return found };
+        let accesses = decoded.accesses(self.log, chunk);
         let touches = |access: &Access| {
             let start = access.address.0;
             access.kind.touches_memory() && start <= address && address - start < access.size.max(1)
         };
-        let wanted = accesses.iter().any(touches);
-        for (place, fragment) in (0..).zip(&entry.header.fragments) {
-            let (events, _) = entry.fragment_extent(place as usize);
-            let events = events.start as usize..events.end as usize;
-            for event in decoded.sync.events.get(events).unwrap_or_default() {
-                if event.object == address && event.time.ns <= until_ns {
-                    let on = if event.kind == EventKind::Block {
-                        &mut found.blocks
-                    } else {
-                        &mut found.events
-                    };
-                    on.push((fragment.thread, *event));
-                }
-            }
-            if !wanted {
-                continue;
-            }
-            let base = self.first_index(fragment.thread, number, place);
-            decoded.each(self.log, number, place, |at, record| {
+        if !accesses.iter().any(touches) {
+            return found;
+        }
+        for (place, fragment) in (0..).zip(&decoded.header.fragments) {
+            let thread = fragment.thread;
+            let mut base = None;
+            decoded.each(place, |at, record| {
                 let super::Record::Accesses { count, time_ns, first } = record else { return };
                 if time_ns > until_ns {
                     return;
@@ -245,10 +291,10 @@ impl Look<'_> {
                 let run = accesses.get(first as usize..(first + count) as usize);
                 for (nth, access) in (0..).zip(run.unwrap_or_default()) {
                     if touches(access) {
-                        let thread = fragment.thread;
-                        let index = base + at + nth;
+                        let first = || self.first_index(thread, decoded.fragment(chunk, place));
+                        let index = *base.get_or_insert_with(first) + at + nth;
                         let it = AccessAt { thread, time_ns, index, access: *access };
-                        found.accesses.push((time_ns, number, place, it));
+                        found.push((time_ns, chunk, place, it));
                     }
                 }
             });
@@ -257,41 +303,58 @@ impl Look<'_> {
     }
 
     /// The place in program order of the first record of a fragment.
-    fn first_index(&self, thread: ThreadId, chunk: u32, place: u32) -> u64 {
+    fn first_index(&self, thread: ThreadId, at: LaneFragment) -> u64 {
         let lane = self.index.lane_of(thread).map(|lane| self.index.lane(lane));
-        lane.and_then(|lane| self.index.first_index_of(&lane, chunk, place)).unwrap_or(0)
+        lane.and_then(|lane| self.index.first_index_of(&lane, at)).unwrap_or(0)
     }
+}
+
+type FoundAccess = (u64, u32, u32, AccessAt);
+
+/// Whether the last write is among these, if all that are younger than `newest_ns` are here.
+fn is_written_after(accesses: &[FoundAccess], newest_ns: u64) -> bool {
+    accesses.iter().any(|(time_ns, .., it)| it.access.kind.is_write() && *time_ns > newest_ns)
 }
 
 /// What was found so far.
 #[derive(Default)]
 struct History {
-    with_accesses: bool,
+    /// When the channel was made, and its room.
+    made: Option<(u64, u64)>,
     events: Vec<(ThreadId, Event)>,
-    accesses: Vec<(u64, u32, u32, AccessAt)>,
+    accesses: Vec<FoundAccess>,
 }
 
 impl History {
-    /// Whether nothing at or before `newest_ns` can change the answer.
-    fn is_settled(&self, newest_ns: u64) -> bool {
+    /// Whether nothing at or before `newest_ns` can change the answer. What is that old is forgotten
+    /// then: there may be more of it.
+    fn settle(&mut self, newest_ns: u64) -> bool {
         use EventKind as Kind;
 
-        let after = |event: &Event| event.time.ns > newest_ns;
-        let has = |kinds: &[EventKind]| {
-            self.events.iter().any(|(_, event)| kinds.contains(&event.kind) && after(event))
-        };
-        let lock = has(&[Kind::MutexLock, Kind::MutexUnlock, Kind::WriteLock, Kind::WriteUnlock]);
-        let is_channel =
-            self.events.iter().any(|(_, event)| event.kind.spec().group == EventGroup::Channel);
-        let events = lock
-            || (is_channel
-                // Nothing is sent after a close: an older one cannot be missed.
-                && (has(&[Kind::ChanMake]) || (has(&[Kind::ChanSend]) && has(&[Kind::ChanRecv]))));
-        let written = self
-            .accesses
-            .iter()
-            .any(|(time_ns, .., it)| it.access.kind.is_write() && *time_ns > newest_ns);
-        if self.with_accesses { written && (self.events.is_empty() || events) } else { events }
+        let newer = || self.events.iter().filter(|(_, event)| event.time.ns > newest_ns);
+        if newer().count() < EVENTS_SHOWN {
+            return false;
+        }
+        let has = |kind: Kind| newer().any(|(_, event)| event.kind == kind);
+        let group = |group| newer().any(|(_, event)| event.kind.spec().group == group);
+        // Nothing is sent after a close: an older one cannot be missed. Readers that are not among
+        // these are known from what their lanes hold.
+        let is_settled = !group(EventGroup::Channel)
+            || self.made.is_some_and(|(made_ns, _)| made_ns > newest_ns)
+            || (has(Kind::ChanSend) && has(Kind::ChanRecv));
+        if is_settled {
+            self.events.retain(|(_, event)| event.time.ns > newest_ns);
+        }
+        is_settled
+    }
+
+    /// Whether the object is a lock, and all that is known of it is who reads.
+    fn has_readers_only(&self) -> bool {
+        use EventKind as Kind;
+
+        let is = |kinds: &[Kind]| self.events.iter().any(|(_, event)| kinds.contains(&event.kind));
+        is(&[Kind::ReadLock, Kind::ReadUnlock])
+            && !is(&[Kind::MutexLock, Kind::MutexUnlock, Kind::WriteLock, Kind::WriteUnlock])
     }
 
     fn answer(mut self, state: &mut ObjectState) {
@@ -327,10 +390,11 @@ impl History {
                 }
                 EventKind::ChanSend => sent = sent.max(Some(event.value + 1)),
                 EventKind::ChanRecv => received = received.max(Some(event.value + 1)),
-                EventKind::ChanClose => state.is_closed = true,
+                EventKind::ChanClose | EventKind::ChanRecvClosed => state.is_closed = true,
                 _ => {}
             }
         }
+        state.capacity = state.capacity.or(self.made.map(|(_, room)| room));
         state.holders.extend(writer);
         state.holders.extend(readers.iter().map(|(&thread, &(since, _))| (thread, since, true)));
         if state.group == Some(EventGroup::Channel) {

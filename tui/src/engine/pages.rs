@@ -1,5 +1,7 @@
 //! What a screen of timelines shows: O(columns x log spans) a row.
 
+use std::collections::BTreeMap;
+
 use mmtrace_format::event::EventGroup;
 use mmtrace_format::{EventKind, Timestamp};
 
@@ -62,17 +64,18 @@ impl Engine<'_> {
         if chunks.len() > CHUNKS_WITH_EVENTS || request.columns == 0 {
             return;
         }
+        // By row: a lane's events may come from many fragments, and from several chunks.
+        let mut by_row: BTreeMap<usize, Vec<(u16, EventGlyph, u32)>> = BTreeMap::new();
         for chunk in chunks {
             // There are fewer than 2^32 chunks.
             let chunk = chunk as u32;
             let Some(decoded) = self.cache.get(self.log, chunk) else { continue };
-            for place in 0..self.log.chunks()[chunk as usize].header.fragments.len() {
-                let thread = self.log.chunks()[chunk as usize].header.fragments[place].thread;
-                let Some(lane) = self.index.lane_of(thread) else { continue };
+            for (place, fragment) in (0..).zip(&decoded.header.fragments) {
+                let Some(lane) = self.index.lane_of(fragment.thread) else { continue };
                 let at = request.rows.iter().position(|&row| row == Row::Lane(lane));
                 let Some(row) = at else { continue };
-                let mut glyphs: Vec<(u16, EventGlyph, u32)> = Vec::new();
-                decoded.each(self.log, chunk, place as u32, |_, record| {
+                let glyphs = by_row.entry(row).or_default();
+                decoded.each(place, |_, record| {
                     let Some(glyph) = glyph_of(&record) else { return };
                     let column = request.window.column_of(record.time_ns(), request.columns);
                     let Some(column) = column else { return };
@@ -81,14 +84,17 @@ impl Engine<'_> {
                         None => glyphs.push((column, glyph, 1)),
                     }
                 });
-                // Crowded cells would hide the states.
-                let is_crowded =
-                    glyphs.iter().map(|glyph| glyph.2).sum::<u32>() > u32::from(request.columns);
-                if !is_crowded {
-                    for (column, glyph, _) in glyphs {
-                        rows[row][usize::from(column)].event = Some(glyph);
-                    }
-                }
+            }
+        }
+        for (row, glyphs) in by_row {
+            // Crowded cells would hide the states.
+            let count: u32 = glyphs.iter().map(|glyph| glyph.2).sum();
+            if count > u32::from(request.columns) {
+                continue;
+            }
+            for (column, glyph, _) in glyphs {
+                let cell = &mut rows[row][usize::from(column)];
+                cell.event = cell.event.max(Some(glyph));
             }
         }
     }
@@ -130,9 +136,7 @@ impl Engine<'_> {
         let starts = (0..columns).map(|column| window.start_of(column, columns));
         let lanes = starts.clone().map(|time_ns| {
             let times = self.index.binned(None, bins.of(time_ns)).unwrap_or([0; STATE_COUNT]);
-            let alive = |state: &&State| state.is_alive();
-            let sum: u64 =
-                State::ALL.iter().filter(alive).map(|&state| times[state as usize]).sum();
+            let sum = alive_ns(&times);
             (sum + bins.width_ns() / 2) / bins.width_ns()
         });
         let heap = self.findings.as_ref().map(|findings| findings.heap.as_slice());
@@ -208,14 +212,17 @@ fn group_columns(index: &Index, group: usize, window: Window, columns: u16) -> V
                 }
                 bins.width_ns() * u64::from(last - first + 1)
             };
-            let alive = |state: &&State| state.is_alive();
-            let sum: u64 =
-                State::ALL.iter().filter(alive).map(|&state| times[state as usize]).sum();
+            let sum = alive_ns(&times);
             let (state, share) = dominant(&times);
             let lanes = if sum == 0 { 0 } else { sum.div_ceil(length.max(1)) };
             (state, share, u32::try_from(lanes).unwrap_or(u32::MAX))
         })
         .collect()
+}
+
+/// The time in which lanes were there.
+fn alive_ns(times: &Times) -> u64 {
+    State::ALL.iter().filter(|state| state.is_alive()).map(|&state| times[state as usize]).sum()
 }
 
 fn add(times: &mut Times, more: &Times) {
@@ -226,16 +233,25 @@ fn add(times: &mut Times, more: &Times) {
 
 /// The state with the most time, and its share of the time in which the lane was there.
 fn dominant(times: &Times) -> (State, u8) {
-    let alive = State::ALL.iter().filter(|state| state.is_alive());
-    let sum: u64 = alive.clone().map(|&state| times[state as usize]).sum();
-    let most = alive.max_by_key(|&&state| (times[state as usize], std::cmp::Reverse(state)));
-    match most {
-        Some(&state) if sum > 0 => {
-            let share = u128::from(times[state as usize]) * 100 / u128::from(sum);
+    let (mut sum, mut most) = (0, 0);
+    let mut state = None;
+    for &other in State::ALL {
+        let time = times[other as usize];
+        if time > 0 && other.is_alive() {
+            sum += time;
+            // Of several, the first of the table.
+            if time > most {
+                (state, most) = (Some(other), time);
+            }
+        }
+    }
+    match state {
+        Some(state) => {
+            let share = u128::from(most) * 100 / u128::from(sum);
             (state, u8::try_from(share).unwrap_or(100))
         }
-        _ if times[State::Ended as usize] > 0 => (State::Ended, 100),
-        _ => (State::NotBorn, 100),
+        None if times[State::Ended as usize] > 0 => (State::Ended, 100),
+        None => (State::NotBorn, 100),
     }
 }
 

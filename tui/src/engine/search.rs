@@ -66,9 +66,8 @@ impl Engine<'_> {
                 header.last_time.ns.saturating_add(1_000_000) >= from && header.first_time.ns < to
             })
             .filter(|&chunk| {
-                let mut fragments = self.log.chunks()[chunk].header.fragments.iter();
-                fragments.any(|fragment| {
-                    let lane = self.index.lane_of(fragment.thread);
+                self.log.threads_of(chunk).any(|thread| {
+                    let lane = self.index.lane_of(thread);
                     lane.is_some_and(|lane| plan.lanes[lane])
                 })
             })
@@ -115,8 +114,8 @@ impl Engine<'_> {
             }
             Record::Accesses { .. } => match self.access(hit) {
                 Some(access) => {
-                    let (kind, size) = (access.kind.name(), access.size);
-                    (format!("{kind} of {size} bytes at {}", access.address), access.stack)
+                    let (kind, size) = (access.kind.name(), super::counted(access.size, "byte"));
+                    (format!("{kind} of {size} at {}", access.address), access.stack)
                 }
                 None => ("access".to_owned(), StackId::UNKNOWN),
             },
@@ -251,20 +250,22 @@ fn scan(
     plan: &Plan<'_>,
 ) -> Option<Vec<Candidate>> {
     let decoded = decode(log, chunk)?;
-    let entry = &log.chunks()[chunk];
     // There are fewer than 2^32 chunks.
     let number = chunk as u32;
     let accesses = if plan.query.wants_accesses() { decoded.accesses(log, number) } else { &[] };
     let mut found = Vec::new();
-    for (place, fragment) in (0..).zip(&entry.header.fragments) {
+    for (place, fragment) in (0..).zip(&decoded.header.fragments) {
         let Some(lane) = index.lane_of(fragment.thread).filter(|&lane| plan.lanes[lane]) else {
             continue;
         };
         let facts = index.lane(lane);
-        let base = index.first_index_of(&facts, number, place)?;
-        decoded.each(log, number, place, |at, record| match record {
+        let base = || index.first_index_of(&facts, decoded.fragment(number, place));
+        // Most fragments have no match: where they are in their lane is nobody's business then.
+        let known = if plan.finding.is_some() { base()? } else { 0 };
+        let first = found.len();
+        decoded.each(place, |at, record| match record {
             Record::Event(event) => {
-                let moment = Moment { lane, index: base + at, time_ns: event.time.ns };
+                let moment = Moment { lane, index: known + at, time_ns: event.time.ns };
                 let item = Item { moment, event: Some(&event), access: None };
                 let is_item = event.kind != EventKind::Switch;
                 if is_item && item.matches(plan, || wait_ns(index, lane, &event)) {
@@ -275,7 +276,7 @@ fn scan(
             Record::Accesses { count, time_ns, first } => {
                 let run = accesses.get(first as usize..(first + count) as usize);
                 for (nth, access) in (0..).zip(run.unwrap_or_default()) {
-                    let moment = Moment { lane, index: base + at + nth, time_ns };
+                    let moment = Moment { lane, index: known + at + nth, time_ns };
                     let item = Item { moment, event: None, access: Some(access) };
                     if access.kind.touches_memory() && item.matches(plan, || 0) {
                         found.push(Candidate { moment, stack: access.stack, kind: None });
@@ -283,6 +284,10 @@ fn scan(
                 }
             }
         });
+        if plan.finding.is_none() && found.len() > first {
+            let base = base()?;
+            found[first..].iter_mut().for_each(|found: &mut Candidate| found.moment.index += base);
+        }
     }
     log.advise_done(chunk);
     Some(found)

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use mmtrace_format::Log;
 
 /// Changes with the layout or the meaning of anything in it.
-pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"MMTRIX01");
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"MMTRIX02");
 
 /// The sections, in the order of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,19 +28,31 @@ pub(crate) enum Section {
     Bins,
     /// Collections of garbage.
     Collections,
+    /// What lanes wait for: address and number, by address.
+    Waited,
+    /// Channels that were made: address, time and room, ascending.
+    Makes,
+    /// Where each chunk's objects begin; one more than there are chunks.
+    ChunkStarts,
     /// Fragments of all lanes.
     Fragments,
     /// Spans of all lanes.
     Spans,
     /// Sums over spans.
     Sums,
+    /// Links of spans: what is waited for, or who ended the wait before.
+    Links,
+    /// Locks that lanes hold beyond a fragment.
+    Holds,
+    /// The objects of each chunk, ascending.
+    Objects,
 }
 
 /// How many sections there are.
-pub(crate) const SECTION_COUNT: usize = 9;
+pub(crate) const SECTION_COUNT: usize = 15;
 
 /// Sections up to this one are covered by the checksum.
-const CHECKED: usize = Section::Collections as usize;
+const CHECKED: usize = Section::ChunkStarts as usize;
 
 /// Words of the header: mark, key, first and last time, checksum, then offset and length of each
 /// section, in words.
@@ -102,7 +114,7 @@ impl Source<'_> {
     fn len(&self) -> u64 {
         match self {
             Self::Words(words) => words.len() as u64,
-            Self::Spill(spill) => spill.len(),
+            Self::Spill(spill) => spill.word_count(),
         }
     }
 }

@@ -5,7 +5,10 @@ use mmtrace_format::{StackId, StringId, ThreadId};
 use super::state::{STATE_COUNT, Times};
 
 /// Words of a lane's record.
-pub(crate) const LANE_WORDS: usize = 11 + STATE_COUNT;
+pub(crate) const LANE_WORDS: usize = LANE_FACTS + STATE_COUNT;
+
+/// Words before the totals.
+const LANE_FACTS: usize = 14;
 
 /// "None" where a thread is expected.
 const NOBODY: u32 = u32::MAX;
@@ -41,6 +44,12 @@ pub struct Lane {
     pub(crate) fragment_start: u64,
     /// How many fragments it has.
     pub(crate) fragment_count: u64,
+    /// The links of its first spans.
+    pub(crate) link_start: u64,
+    /// Its first hold.
+    pub(crate) hold_start: u64,
+    /// How many holds it has.
+    pub(crate) hold_count: u64,
     /// Time in each state until the end of the log.
     pub totals: Times,
 }
@@ -50,7 +59,7 @@ impl Lane {
         let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
         let parent = self.parent.map_or(NOBODY, ThreadId::as_u32);
         let mut words = [0; LANE_WORDS];
-        words[..11].copy_from_slice(&[
+        words[..LANE_FACTS].copy_from_slice(&[
             pair(self.thread.as_u32(), parent),
             pair(self.name.as_u32(), self.test.as_u32()),
             pair(self.created_at.as_u32(), self.group),
@@ -62,8 +71,11 @@ impl Lane {
             self.sum_start,
             self.fragment_start,
             self.fragment_count,
+            self.link_start,
+            self.hold_start,
+            self.hold_count,
         ]);
-        words[11..].copy_from_slice(&self.totals);
+        words[LANE_FACTS..].copy_from_slice(&self.totals);
         words
     }
 
@@ -72,7 +84,7 @@ impl Lane {
         let low = |word: u64| (word & u64::from(u32::MAX)) as u32;
         let parent = low(words[0]);
         let mut totals = [0; STATE_COUNT];
-        totals.copy_from_slice(&words[11..]);
+        totals.copy_from_slice(&words[LANE_FACTS..]);
         Self {
             thread: ThreadId::new(high(words[0])),
             parent: (parent != NOBODY).then_some(ThreadId::new(parent)),
@@ -88,6 +100,9 @@ impl Lane {
             sum_start: words[8],
             fragment_start: words[9],
             fragment_count: words[10],
+            link_start: words[11],
+            hold_start: words[12],
+            hold_count: words[13],
             totals,
         }
     }

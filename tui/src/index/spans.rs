@@ -1,7 +1,11 @@
 //! The second pass: one lane's spans from its changes of state, and sums over them.
 
+use std::io;
+
+use super::gather::Readies;
 use super::scan::{pack, unpack};
 use super::state::{STATE_COUNT, State, Times};
+use super::visit::Ready;
 
 /// Spans of a block, which have their sums in common.
 pub(crate) const BLOCK: usize = 64;
@@ -15,49 +19,95 @@ pub(crate) const SUM_WORDS: usize = STATE_COUNT + 2;
 pub(crate) struct Spans {
     /// Where each begins, packed with its state.
     pub(crate) starts: Vec<u64>,
-    /// When the lane was made runnable by others, ascending; taken from the front.
-    pub(crate) readies: std::collections::VecDeque<u64>,
+    /// Of each, what it waits for, or who ended the wait before it; 0 for nothing that is known.
+    pub(crate) links: Vec<u32>,
+}
+
+/// Who makes a lane runnable, one after the other.
+pub(crate) trait Wakers {
+    /// The first of those that are left.
+    fn peek(&self) -> Option<Ready>;
+    /// Goes on to the next.
+    fn pop(&mut self) -> io::Result<()>;
+}
+
+impl Wakers for Readies<'_> {
+    fn peek(&self) -> Option<Ready> {
+        Readies::peek(self)
+    }
+
+    fn pop(&mut self) -> io::Result<()> {
+        Readies::pop(self)
+    }
 }
 
 impl Spans {
     /// The lane is in this state from now on. Times that go back are taken for the last one.
-    pub(crate) fn push(&mut self, time_ns: u64, state: State) {
-        if let Some((last_ns, last)) = self.last() {
-            let time_ns = time_ns.max(last_ns);
-            self.wake(last_ns, last, time_ns);
-            self.put(time_ns, state);
-        } else {
-            self.starts.push(pack(time_ns, state));
-        }
+    pub(crate) fn push(
+        &mut self,
+        time_ns: u64,
+        state: State,
+        link: u32,
+        wakers: &mut impl Wakers,
+    ) -> io::Result<()> {
+        let Some((last_ns, last)) = self.last() else {
+            self.add(time_ns, state, link);
+            return Ok(());
+        };
+        let time_ns = time_ns.max(last_ns);
+        self.wake(last_ns, last, time_ns, wakers)?;
+        self.put(time_ns, state, link);
+        Ok(())
     }
 
     /// The lane does nothing more; others may still make it runnable.
-    pub(crate) fn finish(&mut self) {
-        if let Some((last_ns, last)) = self.last() {
-            self.wake(last_ns, last, u64::MAX);
+    pub(crate) fn finish(&mut self, wakers: &mut impl Wakers) -> io::Result<()> {
+        match self.last() {
+            Some((last_ns, last)) => self.wake(last_ns, last, u64::MAX, wakers),
+            None => Ok(()),
         }
     }
 
     /// If the lane waits, the first that makes it runnable before `until_ns` does.
-    fn wake(&mut self, last_ns: u64, last: State, until_ns: u64) {
-        while let Some(&ready) = self.readies.front().filter(|&&ready| ready < until_ns) {
-            self.readies.pop_front();
-            if ready > last_ns && last.is_waiting() {
-                self.starts.push(pack(ready, State::Runnable));
-                return;
+    fn wake(
+        &mut self,
+        last_ns: u64,
+        last: State,
+        until_ns: u64,
+        wakers: &mut impl Wakers,
+    ) -> io::Result<()> {
+        while let Some(ready) = wakers.peek().filter(|ready| ready.time_ns < until_ns) {
+            wakers.pop()?;
+            if ready.time_ns > last_ns && last.is_waiting() {
+                self.add(ready.time_ns, State::Runnable, ready.by.saturating_add(1));
+                return Ok(());
             }
         }
+        Ok(())
     }
 
-    fn put(&mut self, time_ns: u64, state: State) {
+    fn put(&mut self, time_ns: u64, state: State, link: u32) {
         // A state that lasted no time was none.
         while self.last().is_some_and(|(last_ns, _)| last_ns == time_ns) {
             self.starts.pop();
+            self.links.pop();
         }
         // Two waits in a row are two.
         if state.is_waiting() || self.last().is_none_or(|(_, last)| last != state) {
-            self.starts.push(pack(time_ns, state));
+            self.add(time_ns, state, link);
         }
+    }
+
+    fn add(&mut self, time_ns: u64, state: State, link: u32) {
+        self.starts.push(pack(time_ns, state));
+        self.links.push(link);
+    }
+
+    /// The links as words, two in each, the first in the lower half.
+    pub(crate) fn link_words(&self) -> Vec<u64> {
+        let pair =
+            |pair: &[u32]| u64::from(pair.get(1).copied().unwrap_or(0)) << 32 | u64::from(pair[0]);
+        self.links.chunks(2).map(pair).collect()
     }
 
     pub(crate) fn last(&self) -> Option<(u64, State)> {
@@ -96,13 +146,32 @@ impl Spans {
 mod tests {
     use super::*;
 
-    fn spans(changes: &[(u64, State)], readies: &[u64]) -> Vec<(u64, State)> {
-        let mut spans = Spans { readies: readies.iter().copied().collect(), ..Spans::default() };
-        for &(time, state) in changes {
-            spans.push(time, state);
+    struct Given(std::collections::VecDeque<Ready>);
+
+    impl Wakers for Given {
+        fn peek(&self) -> Option<Ready> {
+            self.0.front().copied()
         }
-        spans.finish();
-        spans.starts.into_iter().map(unpack).collect()
+
+        fn pop(&mut self) -> io::Result<()> {
+            self.0.pop_front();
+            Ok(())
+        }
+    }
+
+    fn built(changes: &[(u64, State)], readies: &[u64]) -> Spans {
+        let readies = (7..).zip(readies).map(|(by, &time_ns)| Ready { time_ns, by });
+        let mut wakers = Given(readies.collect());
+        let mut spans = Spans::default();
+        for (link, &(time, state)) in (100..).zip(changes) {
+            spans.push(time, state, link, &mut wakers).unwrap();
+        }
+        spans.finish(&mut wakers).unwrap();
+        spans
+    }
+
+    fn spans(changes: &[(u64, State)], readies: &[u64]) -> Vec<(u64, State)> {
+        built(changes, readies).starts.into_iter().map(unpack).collect()
     }
 
     #[test]
@@ -124,5 +193,15 @@ mod tests {
         use State::{Receive, Runnable, Running};
         let found = spans(&[(1, Running), (3, Receive), (9, Running)], &[2, 6, 7]);
         assert_eq!(found, [(1, Running), (3, Receive), (6, Runnable), (9, Running)]);
+    }
+
+    #[test]
+    fn links_stay_with_their_spans_and_name_the_waker() {
+        use State::{Receive, Running};
+        let changes = [(1, Running), (3, Receive), (9, Running), (9, Receive), (12, Receive)];
+        let spans = built(&changes, &[2, 6, 7]);
+        // 2 is before the wait; 6 ends it, by the thread with number 8; what lasted no time is gone.
+        assert_eq!(spans.links, [100, 101, 9, 103, 104]);
+        assert_eq!(spans.link_words(), [101 * (1 << 32) + 100, 103 * (1 << 32) + 9, 104]);
     }
 }

@@ -1,21 +1,21 @@
-//! Words that are too many for memory while an index is being built.
+//! Bytes that are too many for memory while an index is being built.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Words that stay in memory: 64 MiB.
-const WORDS_IN_MEMORY: usize = 8 << 20;
+/// Bytes that stay in memory.
+const LEN_IN_MEMORY: usize = 4 << 20;
 
 /// Bytes of the file that are read at one time: neighbours are asked for one after the other.
 const BLOCK_LEN: u64 = 1 << 16;
 
-/// A growing sequence of words: in memory while it is short, then in a file of its own.
+/// A growing sequence of bytes: in memory while it is short, then in a file of its own.
 #[derive(Debug)]
 pub(crate) struct Spill {
     folder: PathBuf,
-    memory: Vec<u64>,
+    memory: Vec<u8>,
     file: Option<SpillFile>,
     len: u64,
 }
@@ -37,57 +37,62 @@ impl Spill {
         Self { folder: folder.to_owned(), memory: Vec::new(), file: None, len: 0 }
     }
 
-    /// How many words there are.
+    /// How many bytes there are.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Appends words.
-    pub(crate) fn extend(&mut self, words: &[u64]) -> io::Result<()> {
-        self.len += words.len() as u64;
-        if self.file.is_none() {
-            if self.memory.len() + words.len() <= WORDS_IN_MEMORY {
-                self.memory.extend_from_slice(words);
-                return Ok(());
-            }
-            self.file = Some(SpillFile::create(&self.folder)?);
-            let memory = std::mem::take(&mut self.memory);
-            self.write(&memory)?;
-        }
-        self.write(words)
+    /// How many words there are, in a sequence of words.
+    pub(crate) fn word_count(&self) -> u64 {
+        self.len / 8
     }
 
-    fn write(&mut self, words: &[u64]) -> io::Result<()> {
-        let Some(file) = &mut self.file else { return Ok(()) };
+    /// Appends words, little-endian.
+    pub(crate) fn extend_words(&mut self, words: &[u64]) -> io::Result<()> {
+        /// Words that are turned into bytes at one time.
+        const WORDS_AT_ONCE: usize = 64;
+        let mut bytes = [0; WORDS_AT_ONCE * 8];
+        for words in words.chunks(WORDS_AT_ONCE) {
+            for (bytes, word) in bytes.chunks_exact_mut(8).zip(words) {
+                bytes.copy_from_slice(&word.to_le_bytes());
+            }
+            self.extend(&bytes[..words.len() * 8])?;
+        }
+        Ok(())
+    }
+
+    /// Appends bytes.
+    pub(crate) fn extend(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.len += bytes.len() as u64;
+        let Some(file) = &mut self.file else {
+            if self.memory.len() + bytes.len() <= LEN_IN_MEMORY {
+                self.memory.extend_from_slice(bytes);
+                return Ok(());
+            }
+            let file = self.file.insert(SpillFile::create(&self.folder)?);
+            file.writer.write_all(&std::mem::take(&mut self.memory))?;
+            return file.writer.write_all(bytes);
+        };
         if std::mem::take(&mut file.is_elsewhere) {
             file.writer.seek(SeekFrom::End(0))?;
             file.block.clear();
         }
-        for word in words {
-            file.writer.write_all(&word.to_le_bytes())?;
-        }
-        Ok(())
+        file.writer.write_all(bytes)
     }
 
-    /// Reads `count` words from word `at` into `out`, in place of what is there.
-    pub(crate) fn read(&mut self, at: u64, count: usize, out: &mut Vec<u64>) -> io::Result<()> {
-        out.clear();
+    /// The `len` bytes from byte `at`.
+    pub(crate) fn read(&mut self, at: u64, len: usize) -> io::Result<Vec<u8>> {
         let Some(file) = &mut self.file else {
             let start = usize::try_from(at).unwrap_or(usize::MAX);
-            let words = self.memory.get(start..start.saturating_add(count));
-            out.extend_from_slice(words.ok_or(io::ErrorKind::UnexpectedEof)?);
-            return Ok(());
+            let bytes = self.memory.get(start..start.saturating_add(len));
+            return Ok(bytes.ok_or(io::ErrorKind::UnexpectedEof)?.to_vec());
         };
-        let bytes = file.bytes(at * 8, count as u64 * 8)?;
-        out.extend(bytes.chunks_exact(8).map(super::file::word));
-        Ok(())
+        file.bytes(at, len as u64).map(<[u8]>::to_vec)
     }
 
-    /// Writes all words to `sink`, little-endian.
+    /// Writes all bytes to `sink`.
     pub(crate) fn copy_to(&mut self, sink: &mut impl Write) -> io::Result<()> {
-        let Some(file) = &mut self.file else {
-            return self.memory.iter().try_for_each(|word| sink.write_all(&word.to_le_bytes()));
-        };
+        let Some(file) = &mut self.file else { return sink.write_all(&self.memory) };
         file.writer.flush()?;
         let reader = file.writer.get_mut();
         reader.seek(SeekFrom::Start(0))?;
@@ -111,9 +116,7 @@ impl SpillFile {
             is_elsewhere: false,
         })
     }
-}
 
-impl SpillFile {
     /// Bytes of the file, read with those around them.
     fn bytes(&mut self, at: u64, len: u64) -> io::Result<&[u8]> {
         let end = at + len;
@@ -147,21 +150,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_read_back_from_memory_and_from_a_file() {
+    fn bytes_read_back_from_memory_and_from_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let mut spill = Spill::new(folder.path());
-        let block: Vec<u64> = (0..1 << 20).collect();
-        for round in 0..10 {
-            spill.extend(&block).unwrap();
-            let mut out = Vec::new();
-            let at = round * block.len() as u64 + 5;
-            spill.read(at, 3, &mut out).unwrap();
-            assert_eq!(out, [5, 6, 7], "round {round}");
+        let words: Vec<u64> = (0..1 << 18).collect();
+        for round in 0..4 {
+            spill.extend_words(&words).unwrap();
+            let at = (round * words.len() as u64 + 5) * 8;
+            let found = spill.read(at, 16).unwrap();
+            assert_eq!(found, [5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0], "round {round}");
         }
         assert!(spill.file.is_some());
+        assert!(spill.read(spill.len() - 8, 9).is_err(), "beyond the end");
         let mut copy = Vec::new();
         spill.copy_to(&mut copy).unwrap();
-        assert_eq!(copy.len() as u64, spill.len() * 8);
+        assert_eq!(copy.len() as u64, spill.len());
+        assert_eq!(spill.word_count(), 4 << 18);
         drop(spill);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }

@@ -1,6 +1,6 @@
 //! What the model knows of a log and its lanes.
 
-use mmtrace_format::{Log, StackId, ThreadId};
+use mmtrace_format::{Log, StackId, StringId, ThreadId};
 
 use crate::engine::{Engine, counted, duration};
 use crate::page::Window;
@@ -101,9 +101,19 @@ impl Lanes {
         let lanes = (0..index.lane_count())
             .map(|lane| {
                 let facts = index.lane(lane);
+                let mut name = engine.names.thread(facts.thread, Some(facts.name));
+                // The name of its group would say it, if it had others in it.
+                if with_symbols
+                    && facts.name == StringId::EMPTY
+                    && index.group(facts.group as usize).lane_count == 1
+                    && let Some(spot) = engine.names.spot(facts.created_at)
+                    && facts.created_at != StackId::UNKNOWN
+                {
+                    name = format!("{name} {spot}");
+                }
                 LaneFacts {
                     thread: facts.thread,
-                    name: engine.names.thread(facts.thread, Some(facts.name)),
+                    name,
                     group: facts.group as usize,
                     born_ns: facts.born_ns,
                     ended_ns: facts.ended_ns,
@@ -116,8 +126,8 @@ impl Lanes {
             .map(|group| {
                 let created_at = index.group(group).created_at;
                 let label = match created_at {
-                    StackId::UNKNOWN => Some("start not recorded".to_owned()),
-                    known => with_symbols.then(|| engine.names.function(known)).flatten(),
+                    StackId::UNKNOWN => Some("start unknown".to_owned()),
+                    known => with_symbols.then(|| engine.names.spot(known)).flatten(),
                 };
                 let label = label.unwrap_or_else(|| format!("group {group}"));
                 GroupFacts { label, lanes: index.members(group).collect() }

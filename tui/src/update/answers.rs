@@ -24,7 +24,7 @@ pub(super) fn answer(model: &mut Model, answer: Answer, effects: &mut Vec<Effect
                 it.lines = Some(lines);
             }
         }
-        Answer::Hop(hop, to_cause) => take_hop(model, hop, to_cause),
+        Answer::Hop(hop, to_cause) => take_hop(model, hop, to_cause, effects),
         Answer::Shade(shading) => {
             if shading.is_none() {
                 model.say("the lane has no event at or before this time");
@@ -87,6 +87,10 @@ fn take_lanes(
     let has_groups = has_states && !model.has_states;
     let was_whole = model.window == model.facts.whole();
     let was_at_end = model.window.to_ns == model.facts.whole().to_ns;
+    // What was worked out about what the log was before is not true of what it has grown to.
+    if model.facts.records != facts.records {
+        model.has_causality = false;
+    }
     model.facts = facts;
     model.lanes = lanes;
     model.has_states = has_states;
@@ -129,10 +133,15 @@ fn follow_link(model: &mut Model, link: Link, effects: &mut Vec<Effect>) {
     }
 }
 
-fn take_hop(model: &mut Model, hop: Option<Hop>, to_cause: bool) {
+fn take_hop(model: &mut Model, hop: Option<Hop>, to_cause: bool, effects: &mut Vec<Effect>) {
     let Some(hop) = hop else {
+        // Who made a lane runnable is known at once, if the recorder saw it; the edges of a long log
+        // are worked out only now.
+        if !model.has_causality {
+            effects.push(Effect::Ask(Request::Causality));
+        }
         model.say(match (model.has_causality, to_cause) {
-            (false, _) => "the edges between lanes are still being worked out",
+            (false, _) => "the edges between lanes are being worked out: try again then",
             (true, true) => "nothing of another lane happens right before this",
             (true, false) => "nothing of another lane happens right after this",
         });
@@ -140,9 +149,8 @@ fn take_hop(model: &mut Model, hop: Option<Hop>, to_cause: bool) {
     };
     let (here, there) = if to_cause { (hop.to, hop.from) } else { (hop.from, hop.to) };
     jump(model, Some(there.lane), there.time_ns, Some(there.index));
-    let row = hop.rule.row();
     let from = model.lane_name(here.lane).to_owned();
-    let (name, meaning) = (row.name, row.meaning);
+    let (name, meaning) = (hop.name(), hop.meaning());
     let way = if to_cause { "what let go on" } else { "what was let go on by" };
     model.hop = Some(hop);
     model.say(format!("{way} {from}: {name}, {meaning}"));

@@ -108,11 +108,11 @@ pub(super) fn next_finding(model: &mut Model, next: bool, effects: &mut Vec<Effe
 fn go_to_finding(model: &mut Model) {
     model.finding_visited = true;
     let Some(card) = model.chosen_finding() else { return };
-    let Some(&place) = card.places.first() else {
-        model.say("this finding has no place on the timeline");
-        return;
-    };
-    jump(model, Some(place.lane), place.time_ns, Some(place.index));
+    match (card.places.first().copied(), card.moment_ns) {
+        (Some(place), _) => jump(model, Some(place.lane), place.time_ns, Some(place.index)),
+        (None, Some(time_ns)) => jump(model, None, time_ns, None),
+        (None, None) => model.say("this finding has no place on the timeline"),
+    }
 }
 
 pub(super) fn search(model: &mut Model, argument: &str, effects: &mut Vec<Effect>) {
@@ -177,7 +177,6 @@ pub(super) fn inspect(model: &mut Model, argument: &str, effects: &mut Vec<Effec
 }
 
 pub(super) fn hop(model: &mut Model, to_cause: bool, effects: &mut Vec<Effect>) {
-    ask_for_causality(model, effects);
     let Some(lane) = model.lane() else { return };
     let (time_ns, index) = (model.cursor_ns, model.cursor_index);
     effects.push(Effect::Ask(Request::Hop { lane, time_ns, index, to_cause }));

@@ -6,7 +6,7 @@ use ratatui::style::{Modifier, Style};
 
 use super::bars::eighths;
 use super::{fit, put, put_char};
-use crate::engine::{duration, size};
+use crate::engine::{duration, size, time};
 use crate::index::State;
 use crate::model::{Layout, Model, Pane};
 use crate::page::{Cell, Marks, Row, Window};
@@ -24,20 +24,45 @@ pub(super) fn axis(model: &Model, layout: &Layout, buffer: &mut Buffer) {
     put(buffer, names, 0, 0, &fit(&sort, names.width, model.theme.ascii), style);
     let columns = area.width.max(1);
     let step = nice_step(model.window, columns);
+    let cursor = model.window.column_of(model.cursor_ns, columns);
     let first = model.window.from_ns.div_ceil(step);
     for number in first.. {
         let Some(time_ns) = number.checked_mul(step) else { break };
         let Some(x) = model.window.column_of(time_ns, columns) else { break };
         let tick = model.theme.pick('┊', '|');
         put_char(buffer, area.x + x, area.y, tick, style);
-        let label = duration(time_ns);
-        if x + 1 + u16::try_from(label.len()).unwrap_or(0) < columns {
-            put(buffer, area, x + 1, 0, &label, style);
+        let label = axis_label(time_ns, step);
+        let len = u16::try_from(label.len()).unwrap_or(0);
+        // The cursor's mark in the middle of a number would be another number: then it is on the
+        // other side, and so is a number that has no room.
+        let is_free = |from: u16| {
+            from + len < columns && !cursor.is_some_and(|it| (from..from + len).contains(&it))
+        };
+        let places = [Some(x + 1), x.checked_sub(len)];
+        if let Some(from) = places.into_iter().flatten().find(|&from| is_free(from)) {
+            put(buffer, area, from, 0, &label, style);
         }
     }
-    if let Some(x) = model.window.column_of(model.cursor_ns, columns) {
+    if let Some(x) = cursor {
         let here = model.theme.pick('▼', 'v');
         put_char(buffer, area.x + x, area.y, here, model.theme.role(Role::Key));
+    }
+}
+
+/// A time of the axis, with as many digits as tell it from the next one.
+fn axis_label(time_ns: u64, step_ns: u64) -> String {
+    let short = duration(time_ns);
+    if time_ns < step_ns
+        || short != duration(time_ns - step_ns) && short != duration(time_ns + step_ns)
+    {
+        return short;
+    }
+    let text = time(time_ns);
+    // Nine digits and the unit; those below the step are zeros.
+    let zeros = usize::try_from(step_ns.ilog10()).unwrap_or(0);
+    match text.strip_suffix('s').and_then(|digits| digits.get(..digits.len() - zeros)) {
+        Some(digits) => format!("{digits}s"),
+        None => text,
     }
 }
 
@@ -351,6 +376,14 @@ fn strip(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_of_the_axis_have_the_digits_that_tell_them_apart() {
+        assert_eq!(axis_label(2_000_000_000, 500_000_000), "2.000 s");
+        assert_eq!(axis_label(1_404_031_200, 200), "1.4040312s");
+        assert_eq!(axis_label(1_404_031_400, 200), "1.4040314s");
+        assert_eq!(axis_label(0, 1), "0 ns");
+    }
 
     #[test]
     fn the_axis_has_round_times_that_are_far_enough_apart() {

@@ -52,18 +52,19 @@ fn changes(trace: &Trace, log: &Log) -> BTreeMap<ThreadId, Vec<(u64, State)>> {
 }
 
 fn fragment_changes(log: &Log, chunk: usize, place: usize, lane: &mut Vec<(u64, State)>) {
-    let entry = &log.chunks()[chunk];
     let mut columns = SyncColumns::default();
-    log.chunk(chunk).unwrap().decode_sync(&mut LaneDecoder::default(), &mut columns).unwrap();
+    let read = log.chunk(chunk).unwrap();
+    read.decode_sync(&mut LaneDecoder::default(), &mut columns).unwrap();
+    let header = read.header();
     let is_live = columns.events.is_sorted_by_key(|event| event.time.ns);
-    let (events, accesses) = entry.fragment_extent(place);
+    let (events, accesses) = header.fragment_extent(place);
     let own = &columns.events[events.start as usize..events.end as usize];
     let before = if is_live {
         events.start.checked_sub(1).map(|at| &columns.events[at as usize])
     } else {
         own.iter().find(|event| event.kind != EventKind::Switch)
     };
-    let mut time = before.map_or(entry.header.first_time.ns, |event| event.time.ns);
+    let mut time = before.map_or(header.first_time.ns, |event| event.time.ns);
     let mut done = accesses.start;
     for at in events.clone() {
         if columns.access_ends[at as usize] > done {

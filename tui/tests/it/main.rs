@@ -6,6 +6,8 @@
 mod causality;
 mod critical;
 mod damage;
+mod follow;
+mod goroutines;
 mod index;
 mod marks;
 mod queries;

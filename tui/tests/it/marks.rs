@@ -1,10 +1,14 @@
 //! A finding is seen at every zoom, in exactly the cell that it is in.
 
+use std::sync::Arc;
+
+use mmtrace_analyzer::finding::Severity;
 use mmtrace_format::{AccessKind, EventKind, StackId};
+use mmtrace_tui::engine::findings::{Body, Card, Findings};
 use mmtrace_tui::page::{Marks, PageRequest, Row, Window};
 use proptest::prelude::*;
 
-use crate::support::{Program, analysed};
+use crate::support::{Program, analysed, engine_of};
 
 /// A log with two racing accesses among many others.
 fn planted(before: u32, after: u32) -> Program {
@@ -66,4 +70,39 @@ fn exactly_the_cells_with_the_racing_accesses_are_marked_at_every_zoom_and_width
             Ok(())
         })
         .unwrap();
+}
+
+/// A curve is no lane's: its mark is in the strip of the whole log, in one cell, and in no row.
+#[test]
+fn a_finding_of_the_whole_program_is_marked_at_its_moment_and_on_no_lane() {
+    let log = planted(700, 900).trace.log();
+    let mut engine = engine_of(&log);
+    let (first, last) = engine.index().range();
+    for moment_ns in [first, (first + last) / 3, last] {
+        let card = Card {
+            kind: "heap-growth".to_owned(),
+            fingerprint: String::new(),
+            severity: Severity::Warning,
+            title: "heap growth".to_owned(),
+            count: 1,
+            test: None,
+            places: Vec::new(),
+            moment_ns: Some(moment_ns),
+            body: Body::Text(Vec::new()),
+        };
+        engine.set_findings(Arc::new(Findings { cards: vec![card], ..Findings::default() }));
+        for columns in 40..=400 {
+            let window = Window { from_ns: first, to_ns: last + 1 };
+            let rows = vec![Row::Lane(0), Row::Lane(1), Row::Lane(2)];
+            let page =
+                engine.page(PageRequest { rows, window, columns, overview_columns: columns });
+            let marked: Vec<u16> = (0..columns)
+                .zip(&page.overview)
+                .filter(|(_, cell)| cell.marks.has(Marks::LEAK))
+                .map(|(column, _)| column)
+                .collect();
+            assert_eq!(marked, [window.column_of(moment_ns, columns).unwrap()]);
+            assert!(page.rows.iter().flatten().all(|cell| !cell.marks.has(Marks::LEAK)));
+        }
+    }
 }
