@@ -83,6 +83,13 @@ fn path_with(go: Option<&Path>) -> anyhow::Result<std::ffi::OsString> {
     Ok(std::env::join_paths(std::iter::once(folder).chain(std::env::split_paths(&path)))?)
 }
 
+/// The command itself, as it was built for these chores.
+pub(crate) fn mmtrace() -> PathBuf {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    target.join("release/mmtrace")
+}
+
 /// The tests, built as one program.
 struct Suite {
     path: std::ffi::OsString,
@@ -94,12 +101,6 @@ struct Suite {
 }
 
 impl Suite {
-    fn mmtrace() -> PathBuf {
-        let target = std::env::var_os("CARGO_TARGET_DIR")
-            .map_or_else(|| root().join("target"), PathBuf::from);
-        target.join("release/mmtrace")
-    }
-
     /// A program in Go's folder, with the settings that Go's own run of these tests has.
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
@@ -119,7 +120,7 @@ impl Suite {
             }
         }
         files.sort();
-        let mut build = self.command(&Self::mmtrace());
+        let mut build = self.command(&mmtrace());
         build.args(["go", "test", "-c", "-o"]).arg(&self.program).args(files);
         run(&mut build)
     }
@@ -169,7 +170,7 @@ impl Suite {
         if !passed && !by_runtime {
             bail!("it fails: {}", text.lines().find(|l| !l.starts_with("===")).unwrap_or_default());
         }
-        let mut analyze = Command::new(Self::mmtrace());
+        let mut analyze = Command::new(mmtrace());
         analyze.args(["analyze", "--format", "json", "--threads", "1"]).arg(&log);
         let report = analyze.stdin(Stdio::null()).output()?;
         let report: Value = serde_json::from_slice(&report.stdout).with_context(|| {

@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod deny;
 mod format_table;
+mod go_modules;
 mod go_race_tests;
 mod release;
 mod synthetic;
@@ -78,6 +79,15 @@ enum Verb {
         #[arg(long, value_name = "TEXT", default_value = "")]
         only: String,
     },
+    /// The test suites of real modules, fetched by Go: as they are, with -race, and recorded.
+    GoModules {
+        /// Only modules with this in their names.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        only: String,
+        /// Leaves the logs in target/go-modules.
+        #[arg(long)]
+        keep: bool,
+    },
     /// Writes the event table of docs/FORMAT.md from the code.
     FormatTable,
     /// What must hold before a release: sizes of files, paths in documents, leftovers.
@@ -103,6 +113,7 @@ fn main() -> ExitCode {
         Verb::GoRaceTests { go, every, only } => {
             go_race_tests::run_all(go.as_deref(), every, &only)
         }
+        Verb::GoModules { only, keep } => go_modules::run_all(&only, keep),
         Verb::FormatTable => format_table::write(),
         Verb::Release => release::run(),
         Verb::Readme => verbs::readme(),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use mmtrace_format::ThreadId;
+use mmtrace_format::event::BlockReason;
 
 use super::thread_name;
 use crate::blocked::lock_order::{LockCycle, LockEdge};
@@ -141,7 +142,8 @@ fn is_library_only(edge: &LockOrderEdge) -> bool {
 struct StuckSet {
     members: Vec<usize>,
     /// Whether they are in the way of the program: they hold each other's locks, or the main thread
-    /// is one of them. What a program leaves waiting when it ends need not be a mistake.
+    /// is one of them. What a program leaves waiting when it ends need not be a mistake, nor is a
+    /// main thread that has nothing more to do than to wait for ever (`select {}`).
     is_deadlock: bool,
 }
 
@@ -168,7 +170,10 @@ fn stuck_sets(blocked: &Blocked) -> Vec<StuckSet> {
     for place in cycles.chain(others) {
         sets.entry(leader(&mut leaders, place)).or_default().push(place);
     }
-    let is_main = |place: usize| threads[place].at.thread == ThreadId::MAIN;
+    let is_main = |place: usize| {
+        let thread = &threads[place];
+        thread.at.thread == ThreadId::MAIN && thread.reason != BlockReason::NilChannel
+    };
     sets.into_values()
         .map(|members| {
             let is_deadlock =

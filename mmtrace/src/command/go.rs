@@ -5,16 +5,17 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow};
 use mmtrace_analyzer::finding::FindingKind;
 
 use super::analyze::{Judging, judge, report_of, text};
-use super::record::{ask_for_log, exit_code, run_forwarding};
+use super::record::ask_for_log;
 use crate::args::{Go, Resources, Shared};
+use crate::child::{Ended, Reach, run_forwarding};
 use crate::exit::{Failure, Outcome, note};
 use crate::go::arguments::{Arguments, Verb};
 use crate::go::toolchain::Toolchain;
@@ -29,6 +30,8 @@ const TEST_LOGS: &str = "mmtrace-logs";
 const RUN_LOG: &str = "run.log";
 /// Asks the recorder for every access, repeated ones as well.
 const FULL: &str = "MMTRACE_FULL";
+/// How long test programs may outlive a `go test` that was asked to end. Nobody hears them any more.
+const ORPHANS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Does what `go` would do, and says what was found in the logs.
 pub(crate) fn run(args: &Go, shared: Shared) -> Result<Outcome, Failure> {
@@ -40,17 +43,48 @@ pub(crate) fn run(args: &Go, shared: Shared) -> Result<Outcome, Failure> {
     }
     let toolchain = Toolchain::find(&arguments)?;
     let mut go = command(&arguments, &toolchain)?;
+    let reach =
+        Reach::Group { patience: Some(ORPHANS_PATIENCE).filter(|_| arguments.verb() != Verb::Run) };
     if !arguments.runs {
-        let status = run_forwarding(&mut go).context("cannot run `go`").map_err(Failure::usage)?;
-        return Ok(Outcome::Program(exit_code(status)));
+        let ended = run_forwarding(&mut go, reach);
+        let ended = ended.context("cannot run `go`").map_err(Failure::usage)?;
+        return Ok(Outcome::Program(ended.code_or_signal()));
     }
     let logs = Logs::begin(args, arguments.verb())?;
     ask_for_log(&mut go, &logs.asked, &args.limits);
     if args.full {
         go.env(FULL, "1");
     }
-    let status = watched(args, shared, &logs, &mut go)?;
-    verdict(args, shared, status, &logs)
+    let ended = watched(args, shared, &logs, &mut go, reach)?;
+    let failed = Some(ended.code_or_signal()).filter(|&code| code != 0);
+    let made = logs.made();
+    if !made.is_empty() {
+        return verdict(args, shared, failed, &logs, &made);
+    }
+    if let Some(code) = failed {
+        return Ok(Outcome::Program(code));
+    }
+    if arguments.verb() == Verb::Test && has_nothing_to_run(&mut go) {
+        note("no package has tests: nothing was recorded");
+        return Ok(Outcome::Clean);
+    }
+    note(&format!("nothing was recorded: no program wrote a log at {}", logs.shown.display()));
+    Ok(Outcome::Unusable)
+}
+
+/// Whether this `go test` runs no program at all, from what Go says that it would do.
+fn has_nothing_to_run(go: &mut Command) -> bool {
+    let words: Vec<OsString> = go.get_args().map(OsString::from).collect();
+    let Some((verb, rest)) = words.split_first() else { return false };
+    // `-C` stays the first flag.
+    let folder = rest.len().min(if rest.first().is_some_and(|word| word == "-C") { 2 } else { 0 });
+    let (folder, rest) = rest.split_at(folder);
+    let mut asked = Toolchain::command();
+    asked.arg(verb).args(folder).arg("-n").args(rest).stdin(Stdio::null());
+    let Ok(output) = asked.output() else { return false };
+    // Every test program is told so.
+    let runs = |text: &[u8]| String::from_utf8_lossy(text).contains(" -test.paniconexit0");
+    output.status.success() && !runs(&output.stdout) && !runs(&output.stderr)
 }
 
 /// Runs Go to its end, and says so if a program that it runs stands still.
@@ -58,14 +92,15 @@ fn watched(
     args: &Go,
     shared: Shared,
     logs: &Logs,
-    go: &mut std::process::Command,
-) -> Result<ExitStatus, Failure> {
+    go: &mut Command,
+    reach: Reach,
+) -> Result<Ended, Failure> {
     let (running, stop) = mpsc::channel();
     let result = std::thread::scope(|scope| {
         scope.spawn(move || {
             watch::watch(&stop, || logs.made(), |log| say_still(log, &args.resources, shared));
         });
-        let result = run_forwarding(go);
+        let result = run_forwarding(go, reach);
         drop(running);
         result
     });
@@ -87,7 +122,7 @@ fn say_still(log: &Path, resources: &Resources, shared: Shared) {
 }
 
 /// The `go` command that builds with our runtime.
-fn command(arguments: &Arguments, toolchain: &Toolchain) -> Result<std::process::Command, Failure> {
+fn command(arguments: &Arguments, toolchain: &Toolchain) -> Result<Command, Failure> {
     let cache = runtime::cache_folder()?;
     let library = runtime::unpacked(&cache)?;
     let prepared = overlay::prepare(&toolchain.root, &toolchain.version, &library, &cache)
@@ -197,18 +232,14 @@ fn logs_in(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// What the exit code says: Go's own failure if it failed, else what is in the logs.
-fn verdict(args: &Go, shared: Shared, status: ExitStatus, logs: &Logs) -> Result<Outcome, Failure> {
-    let made = logs.made();
-    let failed = Some(exit_code(status)).filter(|&code| code != 0).map(Outcome::Program);
-    if made.is_empty() {
-        if failed.is_none() {
-            note(&format!(
-                "nothing was recorded: no program wrote a log at {}",
-                logs.shown.display()
-            ));
-        }
-        return Ok(failed.unwrap_or(Outcome::Unusable));
-    }
+fn verdict(
+    args: &Go,
+    shared: Shared,
+    failed: Option<u8>,
+    logs: &Logs,
+    made: &[PathBuf],
+) -> Result<Outcome, Failure> {
+    let failed = failed.map(Outcome::Program);
     if args.record_only {
         let written = quantity::counted(made.len() as u64, "log");
         note(&format!("{written} in {}; next: mmtrace analyze", logs.shown.display()));
@@ -220,11 +251,12 @@ fn verdict(args: &Go, shared: Shared, status: ExitStatus, logs: &Logs) -> Result
         None => Output::error(),
     };
     let judging = Judging {
-        logs: &made,
+        logs: made,
         format: args.format,
         exit_code: args.exit_code,
         resources: &args.resources,
         hides_clean: args.report.is_none(),
+        takes_unclosed: failed.is_none(),
     };
     let outcome = judge(&judging, output, shared)?;
     if !shared.quiet {

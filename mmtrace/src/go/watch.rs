@@ -16,6 +16,8 @@ use mmtrace_analyzer::order::Trace;
 use mmtrace_format::layout::{Identity, PAGE_LEN};
 use mmtrace_format::log::Log;
 
+use crate::process::Process;
+
 /// How often processes are looked at.
 const PERIOD: Duration = Duration::from_secs(1);
 /// A process that was idle for so many periods is looked into.
@@ -29,12 +31,12 @@ pub(crate) fn watch(stop: &Receiver<()>, logs: impl Fn() -> Vec<PathBuf>, say: i
     let mut processes: HashMap<PathBuf, Idle> = HashMap::new();
     while stop.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
         for log in logs() {
-            let Some(ticks) = pid_of(&log).and_then(ticks_of) else {
+            let Some(process) = pid_of(&log).and_then(Process::of) else {
                 processes.remove(&log);
                 continue;
             };
             let idle = processes.entry(log.clone()).or_default();
-            if idle.looks(ticks) && stands_still(&log) {
+            if idle.looks(process.ticks) && stands_still(&log) {
                 say(&log);
             }
         }
@@ -65,21 +67,6 @@ fn pid_of(log: &Path) -> Option<u32> {
     Identity::decode(&page).ok().map(|identity| identity.pid)
 }
 
-/// The processor time of a process that runs, in hundredths of a second.
-fn ticks_of(pid: u32) -> Option<u64> {
-    ticks_in(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-}
-
-/// User and system time, fields 14 and 15; none of a process that is over. The name of the program, in
-/// parentheses, may have spaces and parentheses of its own.
-fn ticks_in(stat: &str) -> Option<u64> {
-    let (_, rest) = stat.rsplit_once(')')?;
-    let fields: Vec<&str> = rest.split_whitespace().collect();
-    let number = |place: usize| fields.get(place)?.parse::<u64>().ok();
-    let is_over = matches!(fields.first(), Some(&"Z" | &"X"));
-    if is_over { None } else { Some(number(11)? + number(12)?) }
-}
-
 fn stands_still(log: &Path) -> bool {
     let Ok(log) = Log::open(log) else { return false };
     !log.is_complete() && is_still(&Trace::new(&log))
@@ -88,15 +75,6 @@ fn stands_still(log: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn processor_time_is_found_behind_any_name() {
-        let stat = "77 (a (b) c) S 1 1 1 0 -1 4194304 100 0 0 0 12 30 0 0 20 0 5 0 1000";
-        assert_eq!(ticks_in(stat), Some(42));
-        assert_eq!(ticks_in(&stat.replace(") S", ") Z")), None);
-        assert_eq!(ticks_in("77 (a"), None);
-        assert!(ticks_of(std::process::id()).is_some());
-    }
 
     #[test]
     fn an_idle_process_is_looked_into_once_until_it_goes_on() {
