@@ -168,8 +168,8 @@ impl Module {
     fn judge(&self, keep: bool) -> anyhow::Result<Row> {
         say(&format!("\n=== {}@{} {}", self.name, self.version, self.restricted));
         let work = self.fetched()?;
-        let logs = work.with_extension("logs");
-        let report = work.with_extension("report.json");
+        let beside = |what: &str| PathBuf::from(format!("{}.{what}", work.display()));
+        let (logs, report) = (beside("logs"), beside("report.json"));
         let _ = fs::remove_dir_all(&logs);
         let plain = self.run(&work, Command::new("go").arg("test"))?;
         let race = self.run(&work, Command::new("go").args(["test", "-race"]))?;

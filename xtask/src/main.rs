@@ -58,6 +58,12 @@ enum Verb {
         #[arg(long, default_value_t = 200)]
         kills: u32,
     },
+    /// Recorded Go programs, killed at random moments.
+    GoKill {
+        /// How many kills.
+        #[arg(long, default_value_t = 100)]
+        kills: u32,
+    },
     /// Synthetic traces: bytes an event, events a second, peak memory.
     Bench {
         /// Another generator of such traces, program or Rust source, in place of our own.
@@ -109,6 +115,7 @@ fn main() -> ExitCode {
         Verb::Fuzz { seconds } => verbs::fuzz(seconds),
         Verb::Oracle { traces } => verbs::oracle(traces),
         Verb::Kill { kills } => verbs::kill(kills),
+        Verb::GoKill { kills } => verbs::go_kill(kills),
         Verb::Bench { generator, traces } => bench::run_traces(generator.as_deref(), &traces),
         Verb::GoRaceTests { go, every, only } => {
             go_race_tests::run_all(go.as_deref(), every, &only)

@@ -59,6 +59,10 @@ pub(super) fn judge(
     let mut document = Document { format: judging.format, several, output, logs: vec![] };
     let mut outcome = Outcome::Clean;
     for path in judging.logs {
+        if judging.takes_unclosed && died_before_it_began(path) {
+            note(&format!("{}: its process died before it recorded anything", path.display()));
+            continue;
+        }
         let result = report_of(path, judging.resources, shared);
         let verdict = result.as_ref().map_or(Outcome::Unusable, |report| match report.verdict {
             Verdict::Clean => Outcome::Clean,
@@ -93,14 +97,26 @@ pub(super) fn judge(
     }
 }
 
+/// Whether a log's process was killed between making the file and writing to it.
+fn died_before_it_began(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0) && is_over(path)
+}
+
 /// Whether nothing is wrong with a log but that it was never closed, and its process is over.
 fn lacks_only_its_end(path: &Path, report: &Report) -> bool {
-    let is_end = |gap: &Gap| gap.reason == GapReason::Unfinished;
     let Ok(log) = inputs::open(path) else { return false };
+    let is_end = |gap: &Gap| match gap.reason {
+        GapReason::Unfinished => true,
+        // It came to no more than the first page.
+        GapReason::DamagedInfo => log.chunks().is_empty(),
+        _ => false,
+    };
     // What the analysis found missing beyond that is no gap of the file.
-    report.gaps.len() == 1
-        && log.gaps().iter().all(is_end)
-        && is_being_recorded(path).is_ok_and(|is_recorded| !is_recorded)
+    report.gaps.len() == log.gaps().len() && log.gaps().iter().all(is_end) && is_over(path)
+}
+
+fn is_over(path: &Path) -> bool {
+    is_being_recorded(path).is_ok_and(|is_recorded| !is_recorded)
 }
 
 /// The report of one log.

@@ -1,9 +1,11 @@
 //! `mmtrace go` with real Go programs: verdicts, tests by name, flags and exit codes.
 
+mod company;
 mod endings;
 mod flags;
 mod hang;
 mod judged;
+mod kill;
 mod signals;
 
 use std::collections::{BTreeMap, BTreeSet};
