@@ -16,7 +16,7 @@ use crate::finding::grouping::{NamedStacks, bugs};
 use crate::finding::race::{Writer, questions};
 use crate::finding::{Finding, FindingKind};
 use crate::heap::{HeapHistory, Limits, LiveHeap};
-use crate::options::{AnalyzeError, Options, Progress};
+use crate::options::{AnalyzeError, Options, Progress, Silent};
 use crate::order::{Merge, Trace};
 use crate::race::{RacePair, Races, detect};
 use crate::report::{
@@ -60,7 +60,28 @@ pub fn analyze(
     options: &Options,
     progress: &dyn Progress,
 ) -> Result<Report, AnalyzeError> {
-    let input = Input {
+    let trace = Trace::new(log);
+    // The pool's threads share the trace; what is not shared (names) stays on this one.
+    let races = options.install(|| detect(&trace, options, progress))?;
+    Ok(with_input(log, |input| report_of(&trace, &races, input, options, progress)))
+}
+
+/// Who waits for whom at the end of a log, and nothing else. No access is looked at, which makes it
+/// quick enough for a program that is being recorded.
+pub fn analyze_waiting(log: &Log, options: &Options) -> Report {
+    let trace = Trace::new(log);
+    let totals = trace.totals();
+    let races = Races { events: totals.events, accesses: totals.accesses, ..Races::default() };
+    let mut report = with_input(log, |input| report_of(&trace, &races, input, options, &Silent));
+    let is_waiting = |kind| matches!(kind, FindingKind::Deadlock | FindingKind::Leak);
+    report.findings.retain(|finding| is_waiting(finding.kind));
+    report.heap = None;
+    report
+}
+
+/// Does something with what an analysis reads of a log.
+fn with_input<T>(log: &Log, f: impl FnOnce(&Input<'_>) -> T) -> T {
+    f(&Input {
         tables: log.tables(),
         sections: &|module| log::sections(log, module),
         is_collected: log.info().runtime.starts_with("go"),
@@ -68,12 +89,7 @@ pub fn analyze(
         log: log::facts(log),
         gaps: log.gaps().iter().map(log::reported).collect(),
         chunk_gap: &|chunk, what| log::chunk_gap(log, chunk, what),
-    };
-    let trace = Trace::new(log);
-    // The pool's threads share the trace; what is not shared (names) stays on this one.
-    options
-        .install(|| detect(&trace, options, progress))
-        .map(|races| report_of(&trace, &races, &input, options, progress))
+    })
 }
 
 /// The names of a log's stacks, from its tables and the symbols in it.

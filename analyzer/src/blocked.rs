@@ -20,6 +20,7 @@
 //! recorder was not told of.
 
 pub mod lock_order;
+pub mod sets;
 pub mod still;
 
 use std::collections::HashMap;

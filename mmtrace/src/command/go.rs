@@ -1,6 +1,6 @@
 //! `mmtrace go`: builds, runs and tests Go programs that record themselves, and judges the logs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write as _};
@@ -10,16 +10,19 @@ use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow};
-use mmtrace_analyzer::finding::FindingKind;
+use mmtrace_analyzer::finding::{Evidence, Finding};
+use mmtrace_analyzer::symbol::Frame;
+use mmtrace_analyzer::{EventRef, analyze_waiting};
 
-use super::analyze::{Judging, judge, report_of, text};
+use super::analyze::{Judging, judge, options, text};
 use super::record::ask_for_log;
 use crate::args::{Go, Resources, Shared};
 use crate::child::{Ended, Reach, run_forwarding};
 use crate::exit::{Failure, Outcome, note};
 use crate::go::arguments::{Arguments, Verb};
 use crate::go::toolchain::Toolchain;
-use crate::go::{overlay, runtime, watch};
+use crate::go::watch::{self, Verdict};
+use crate::go::{overlay, runtime};
 use crate::inputs;
 use crate::output::{Output, make_way};
 use crate::quantity;
@@ -55,7 +58,7 @@ pub(crate) fn run(args: &Go, shared: Shared) -> Result<Outcome, Failure> {
     if args.full {
         go.env(FULL, "1");
     }
-    let ended = watched(args, shared, &logs, &mut go, reach)?;
+    let ended = watched(args, &logs, &mut go, reach)?;
     let failed = Some(ended.code_or_signal()).filter(|&code| code != 0);
     let made = logs.made();
     if !made.is_empty() {
@@ -88,17 +91,12 @@ fn has_nothing_to_run(go: &mut Command) -> bool {
 }
 
 /// Runs Go to its end, and says so if a program that it runs stands still.
-fn watched(
-    args: &Go,
-    shared: Shared,
-    logs: &Logs,
-    go: &mut Command,
-    reach: Reach,
-) -> Result<Ended, Failure> {
+fn watched(args: &Go, logs: &Logs, go: &mut Command, reach: Reach) -> Result<Ended, Failure> {
     let (running, stop) = mpsc::channel();
     let result = std::thread::scope(|scope| {
         scope.spawn(move || {
-            watch::watch(&stop, || logs.made(), |log| say_still(log, &args.resources, shared));
+            let say = |log: &Path, verdict: &Verdict| say_standing(log, verdict, &args.resources);
+            watch::watch(&stop, || logs.made(), say);
         });
         let result = run_forwarding(go, reach);
         drop(running);
@@ -107,18 +105,39 @@ fn watched(
     result.context("cannot run `go`").map_err(Failure::usage)
 }
 
-/// Says who waits for whom in a program that stands still.
-fn say_still(log: &Path, resources: &Resources, shared: Shared) {
-    note(&format!("{}: nothing moves: every goroutine waits for another", log.display()));
-    let quiet = Shared { quiet: true, ..shared };
-    let Ok(mut report) = report_of(log, resources, quiet) else { return };
+/// Says who waits for whom in a program that runs.
+fn say_standing(path: &Path, verdict: &Verdict, resources: &Resources) {
+    let Ok(log) = inputs::open(path) else { return };
+    let mut report = analyze_waiting(&log, &options(resources));
     // The rest is not over yet, and comes with the verdict.
-    report.findings.retain(|finding| finding.kind == FindingKind::Deadlock);
-    report.heap = None;
     report.gaps.clear();
+    let what = match verdict {
+        Verdict::Still => "nothing moves: every goroutine waits for another".to_owned(),
+        Verdict::Stuck(stuck) => {
+            report.findings.retain(|finding| is_about(finding, stuck));
+            report.blocked.clear();
+            if report.findings.is_empty() {
+                return;
+            }
+            let waits = report.findings.iter().map(|finding| finding.count).sum();
+            let goroutines = quantity::counted(waits, "goroutine");
+            format!("{goroutines} will not go on, whatever the others do")
+        }
+    };
+    note(&format!("{}: {what}", path.display()));
     let mut error = Output::error();
     // Nobody is left to tell when standard error is closed.
-    let _ = error.write_all(text(log, &report).as_bytes()).and_then(|()| error.flush());
+    let _ = error.write_all(text(path, &report).as_bytes()).and_then(|()| error.flush());
+}
+
+/// Whether a finding tells of somebody who is stuck, and not on purpose.
+fn is_about(finding: &Finding, stuck: &BTreeSet<EventRef>) -> bool {
+    let Evidence::Deadlock(deadlock) = &finding.evidence else { return false };
+    // `select {}`, which is written by those who want just that.
+    let for_ever = |stack: &[Frame]| {
+        stack.first().is_some_and(|f| f.function.as_deref() == Some("runtime.block"))
+    };
+    deadlock.waits.iter().any(|wait| stuck.contains(&wait.event) && !for_ever(&wait.stack))
 }
 
 /// The `go` command that builds with our runtime.

@@ -67,6 +67,10 @@ const REASONS: &[Reason] = &[
     reason("cleanup wait", BlockReason::GarbageCollector, 0),
 ];
 
+/// What a goroutine waits for that waits for a timer's channel, maybe among others: no semaphore has
+/// this address.
+const TIMER: u64 = 1;
+
 /// By Go's code.
 static BY_CODE: OnceLock<Vec<Option<&'static Reason>>> = OnceLock::new();
 
@@ -101,21 +105,26 @@ pub unsafe extern "C" fn park(
     // SAFETY: see the module.
     let Some(goroutine) = (unsafe { context.as_mut() }) else { return };
     let known = reason_of(code);
-    let reason = known.map_or(BlockReason::Unknown, |known| known.ours);
+    let mut reason = known.map_or(BlockReason::Unknown, |known| known.ours);
     let waits_for = std::mem::take(&mut goroutine.waits_for);
     let object = match (reason, waits_for) {
-        (BlockReason::Send | BlockReason::Receive, _) => {
+        (BlockReason::Send | BlockReason::Receive, _) if lock != 0 => {
             lock.saturating_sub(layout::entry(Entry::ChannelLock) as u64)
         }
-        (_, 0) => lock,
-        (_, semaphore) => semaphore - known.map_or(0, |known| known.moved),
+        (_, 0 | TIMER) => lock,
+        (_, semaphore) => semaphore.saturating_sub(known.map_or(0, |known| known.moved)),
     };
+    if waits_for == TIMER {
+        // Whoever else may come: it goes on in time.
+        reason = BlockReason::Sleep;
+    }
     goroutine.parked_at = stack;
     goroutine.parked = reason as u8 + 1;
     proc.event(Event { detail: reason as u32, object, stack, ..Event::new(EventKind::Block) });
 }
 
-/// What the goroutine is going to park for, where [`park`] cannot tell: a semaphore's address.
+/// What the goroutine is going to park for, where [`park`] cannot tell: a semaphore's address, or
+/// [`TIMER`].
 pub unsafe extern "C" fn wait_for(context: *mut Goroutine, object: u64) {
     // SAFETY: see the module.
     if let Some(goroutine) = unsafe { context.as_mut() } {

@@ -175,6 +175,8 @@ pub(super) const PATCHES: &[Patch] = &[
         "mmtraceReady(gp); status := readgstatus(gp)", P::Only),
     patch(F::Waiting, SEMA, "func semacquire1(", "goparkunlock(&root.lock, reason,",
         "mmtraceWaitFor(unsafe.Pointer(addr)); goparkunlock(&root.lock, reason,", P::Only),
+    patch(F::Waiting, TIME, "func blockTimerChan(", "t.trace(\"blockTimerChan\")",
+        "t.trace(\"blockTimerChan\"); racecall(&__mmtrace_go_wait_for, getg().racectx, 1, 0, 0)", P::OnlyIfAny),
 
     patch(F::Collector, GC, "func gcStart(", "work.heap0 = gcController.heapLive.Load()",
         "work.heap0 = gcController.heapLive.Load(); mmtraceGC(1, work.heap0, 0)", P::Only),
