@@ -84,6 +84,9 @@ enum Verb {
         /// Only tests with this in their names.
         #[arg(long, value_name = "TEXT", default_value = "")]
         only: String,
+        /// How often each is run.
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        repeat: usize,
     },
     /// The test suites of real modules, fetched by Go: as they are, with -race, and recorded.
     GoModules {
@@ -117,8 +120,8 @@ fn main() -> ExitCode {
         Verb::Kill { kills } => verbs::kill(kills),
         Verb::GoKill { kills } => verbs::go_kill(kills),
         Verb::Bench { generator, traces } => bench::run_traces(generator.as_deref(), &traces),
-        Verb::GoRaceTests { go, every, only } => {
-            go_race_tests::run_all(go.as_deref(), every, &only)
+        Verb::GoRaceTests { go, every, only, repeat } => {
+            go_race_tests::run_all(go.as_deref(), every, &only, repeat)
         }
         Verb::GoModules { only, keep } => go_modules::run_all(&only, keep),
         Verb::FormatTable => format_table::write(),
