@@ -132,6 +132,37 @@ pub unsafe extern "C" fn wait_for(context: *mut Goroutine, object: u64) {
     }
 }
 
+/// What the number of a system call is that nobody told us: its stack says which it is.
+const UNKNOWN_CALL: u64 = u64::MAX;
+
+/// A goroutine enters or leaves a system call or C, or is preempted: `kind` is the event's tag.
+///
+/// Nothing of this orders anything, so what the goroutine has read before stays known.
+pub unsafe extern "C" fn blocking(
+    context: *mut Goroutine,
+    kind: u64,
+    _a: u64,
+    _b: u64,
+    g: usize,
+    frame: u64,
+) {
+    let Some(known) = u8::try_from(kind).ok().and_then(EventKind::from_tag) else { return };
+    // SAFETY: see the module.
+    let Some(proc) = (unsafe { running(context, g) }) else { return };
+    let mut event = Event::new(known);
+    match known {
+        EventKind::SyscallEnter => {
+            event.value = UNKNOWN_CALL;
+            // SAFETY: see the module.
+            event.stack = unsafe { stack_here(proc, &[], g, frame) };
+        }
+        // The stack of a preemption is the scheduler's, and says nothing.
+        EventKind::SyscallExit | EventKind::Preempt => {}
+        _ => return,
+    }
+    proc.event(event);
+}
+
 /// `ready`: `context` (null: the scheduler) lets `other` go on.
 pub unsafe extern "C" fn ready(
     context: *mut Goroutine,
