@@ -79,10 +79,6 @@ pub(crate) fn run_forwarding(command: &mut Command, reach: Reach) -> io::Result<
     for signal in forwarded {
         signal_hook::flag::register_conditional_default(signal, Arc::clone(&is_over))?;
     }
-    if reach != Reach::Program {
-        // Whoever loses its parent becomes our child, and can still be told and waited for.
-        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    }
     let mut child = command.spawn()?;
     let program = Process::of(child.id());
     let (closer, asked) = (received.handle(), AtomicI32::new(0));
@@ -91,6 +87,9 @@ pub(crate) fn run_forwarding(command: &mut Command, reach: Reach) -> io::Result<
             for origin in &mut received {
                 if ENDING.contains(&origin.signal) {
                     asked.store(origin.signal, Ordering::Relaxed);
+                    if reach != Reach::Program {
+                        adopt_orphans();
+                    }
                 }
                 let Some(signal) = Signal::from_named_raw(origin.signal) else { continue };
                 // The kernel's own signals are those of a terminal, which all of its group get.
@@ -117,6 +116,13 @@ pub(crate) fn run_forwarding(command: &mut Command, reach: Reach) -> io::Result<
     })?;
     let signal = Some(asked.into_inner()).filter(|&signal| signal != 0);
     Ok(Ended { status, signal })
+}
+
+/// Whoever loses its parent from now on becomes our child, and can still be told and waited for. Not
+/// before: what a program leaves behind on purpose would have to be buried by us.
+fn adopt_orphans() {
+    // Linux has had it for longer than the handles without which we were not here.
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 }
 
 /// Waits for those that the program has left behind in our group.
