@@ -16,7 +16,7 @@ use crate::finding::grouping::{NamedStacks, bugs};
 use crate::finding::race::{Writer, questions};
 use crate::finding::{Finding, FindingKind};
 use crate::heap::HeapHistory;
-use crate::options::{AnalyzeError, Options, Progress};
+use crate::options::{AnalyzeError, Options, Progress, Silent};
 use crate::order::{Merge, Trace};
 use crate::race::{RacePair, Races, detect_beside};
 use crate::report::{
@@ -61,20 +61,44 @@ pub fn analyze(
     options: &Options,
     progress: &dyn Progress,
 ) -> Result<Report, AnalyzeError> {
-    let input = Input {
+    let trace = Trace::new(log);
+    let mut beside = Beside::new(&trace, is_collected(log), options);
+    // The pool's threads share the trace; what is not shared (names) stays on this one.
+    let races = options.install(|| detect_beside(&trace, options, progress, &mut beside))?;
+    Ok(with_input(log, |input| report_of(&trace, &races, beside, input, progress)))
+}
+
+/// Who waits for whom at the end of a log, and nothing else. No access is looked at, which makes it
+/// quick enough for a program that is being recorded.
+pub fn analyze_waiting(log: &Log, options: &Options) -> Report {
+    let trace = Trace::new(log);
+    let totals = trace.totals();
+    let races = Races { events: totals.events, accesses: totals.accesses, ..Races::default() };
+    let mut beside = Beside::new(&trace, is_collected(log), options);
+    Merge::new(&trace).run(&mut beside);
+    let mut report = with_input(log, |input| report_of(&trace, &races, beside, input, &Silent));
+    let is_waiting = |kind| matches!(kind, FindingKind::Deadlock | FindingKind::Leak);
+    report.findings.retain(|finding| is_waiting(finding.kind));
+    report.heap = None;
+    report
+}
+
+/// Whether a garbage collector frees the program's memory.
+fn is_collected(log: &Log) -> bool {
+    log.info().runtime.starts_with("go")
+}
+
+/// Does something with what an analysis reads of a log.
+fn with_input<T>(log: &Log, f: impl FnOnce(&Input<'_>) -> T) -> T {
+    f(&Input {
         tables: log.tables(),
         sections: &|module| log::sections(log, module),
-        is_collected: log.info().runtime.starts_with("go"),
+        is_collected: is_collected(log),
         recorder_source: log::recorder_source(log),
         log: log::facts(log),
         gaps: log.gaps().iter().map(log::reported).collect(),
         chunk_gap: &|chunk, what| log::chunk_gap(log, chunk, what),
-    };
-    let trace = Trace::new(log);
-    let mut beside = Beside::new(&trace, &input, options);
-    // The pool's threads share the trace; what is not shared (names) stays on this one.
-    let races = options.install(|| detect_beside(&trace, options, progress, &mut beside))?;
-    Ok(report_of(&trace, &races, beside, &input, progress))
+    })
 }
 
 /// The names of a log's stacks, from its tables and the symbols in it.
@@ -90,7 +114,7 @@ pub fn report(
     options: &Options,
     progress: &dyn Progress,
 ) -> Report {
-    let mut beside = Beside::new(trace, input, options);
+    let mut beside = Beside::new(trace, input.is_collected, options);
     let races = detect_beside(trace, options, progress, &mut beside);
     report_of(trace, &races, beside, input, progress)
 }

@@ -20,6 +20,7 @@
 //! recorder was not told of.
 
 pub mod lock_order;
+pub mod sets;
 pub mod still;
 
 use std::collections::HashMap;
@@ -138,6 +139,10 @@ impl<'t> Watch<'t> {
             };
             let at = EventRef { thread: self.trace.threads()[child], index: 0 };
             return vec![(child, Waker { at, stack: StackId::UNKNOWN })];
+        }
+        if wait.object == 0 {
+            // What it waits for is not known: not the same as what others wait for.
+            return Vec::new();
         }
         let of = if needs_all(reason) { &self.holders } else { &self.users };
         let mut wakers: Vec<(usize, Waker)> = of

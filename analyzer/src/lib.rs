@@ -25,6 +25,6 @@ pub mod rules;
 pub mod symbol;
 pub mod visibility;
 
-pub use analysis::analyze;
+pub use analysis::{analyze, analyze_waiting};
 pub use options::{AnalyzeError, Options, Progress, Silent};
 pub use order::EventRef;

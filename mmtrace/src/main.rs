@@ -3,12 +3,14 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod child;
 mod command;
 mod demo;
 mod exit;
 mod go;
 mod inputs;
 mod output;
+mod process;
 mod progress;
 mod quantity;
 

@@ -20,7 +20,7 @@ const STEPS: &[Step] = &[
     ("README's commands", verbs::readme),
     ("dependencies", deny::run_all),
     ("oracle, 2,000 traces", || verbs::oracle(2_000)),
-    ("Go's race tests, a fifth", || go_race_tests::run_all(None, 5, "")),
+    ("Go's race tests, a fifth", || go_race_tests::run_all(None, 5, "", 1)),
     ("kill -9, 40 times", || verbs::kill(40)),
     ("loom, 2 preemptions", || verbs::loom(2)),
     ("miri", verbs::miri),

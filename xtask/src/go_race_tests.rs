@@ -38,11 +38,16 @@ enum Result {
     Skipped,
 }
 
-/// Runs every `every`-th of the tests.
+/// Runs every `every`-th of the tests, `repeat` times each: the worst result of a test counts.
 ///
 /// # Errors
 /// A test is judged wrongly, or the tests cannot be built.
-pub(crate) fn run_all(go: Option<&Path>, every: usize, only: &str) -> anyhow::Result<Done> {
+pub(crate) fn run_all(
+    go: Option<&Path>,
+    every: usize,
+    only: &str,
+    repeat: usize,
+) -> anyhow::Result<Done> {
     let path = path_with(go)?;
     let go = |arguments: &[&str]| {
         let mut go = Command::new("go");
@@ -69,6 +74,7 @@ pub(crate) fn run_all(go: Option<&Path>, every: usize, only: &str) -> anyhow::Re
         names.iter().filter(|name| name.contains(only)).step_by(every.max(1)).cloned().collect();
     ensure!(!chosen.is_empty(), "no test was chosen of {}", names.len());
     let begin = Instant::now();
+    let chosen: Vec<String> = (0..repeat.max(1)).flat_map(|_| chosen.iter().cloned()).collect();
     let results = suite.run(&chosen);
     say(&format!("{}, {} s", version.trim(), begin.elapsed().as_secs()));
     table(&results)
@@ -83,6 +89,19 @@ fn path_with(go: Option<&Path>) -> anyhow::Result<std::ffi::OsString> {
     Ok(std::env::join_paths(std::iter::once(folder).chain(std::env::split_paths(&path)))?)
 }
 
+/// The command itself, as it was built for these chores.
+pub(crate) fn mmtrace() -> PathBuf {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    target.join("release/mmtrace")
+}
+
+/// How the runtime ends a racy test that came out one of the ways that it can: its own check of maps,
+/// and a channel that was closed before the send that raced with that (once in 400 runs on a busy
+/// machine; 7 times with Go's own detector and two processors). Races are in the log all the same.
+const ENDED_BY_RUNTIME: [&str; 2] =
+    ["fatal error: concurrent map", "panic: send on closed channel"];
+
 /// The tests, built as one program.
 struct Suite {
     path: std::ffi::OsString,
@@ -94,12 +113,6 @@ struct Suite {
 }
 
 impl Suite {
-    fn mmtrace() -> PathBuf {
-        let target = std::env::var_os("CARGO_TARGET_DIR")
-            .map_or_else(|| root().join("target"), PathBuf::from);
-        target.join("release/mmtrace")
-    }
-
     /// A program in Go's folder, with the settings that Go's own run of these tests has.
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
@@ -119,7 +132,7 @@ impl Suite {
             }
         }
         files.sort();
-        let mut build = self.command(&Self::mmtrace());
+        let mut build = self.command(&mmtrace());
         build.args(["go", "test", "-c", "-o"]).arg(&self.program).args(files);
         run(&mut build)
     }
@@ -137,10 +150,17 @@ impl Suite {
         let (next, results) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let work = || {
-            while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let result = self.judge(name).unwrap_or_else(|e| Result::Broken(format!("{e:#}")));
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(name) = names.get(number) else { return };
+                let result = self.judge(name, number);
+                let result = result.unwrap_or_else(|e| Result::Broken(format!("{e:#}")));
                 let mut results = results.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                results.insert(name.clone(), result);
+                let is_right = result == Result::Right;
+                let known = results.entry(name.clone()).or_insert_with(|| result.clone());
+                if !is_right {
+                    *known = result;
+                }
             }
         };
         std::thread::scope(|scope| {
@@ -151,9 +171,9 @@ impl Suite {
         results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn judge(&self, name: &str) -> anyhow::Result<Result> {
-        let log = self.work.join(format!("{name}.log"));
-        let output = self.work.join(format!("{name}.out"));
+    fn judge(&self, name: &str, number: usize) -> anyhow::Result<Result> {
+        let log = self.work.join(format!("{name}.{number}.log"));
+        let output = self.work.join(format!("{name}.{number}.out"));
         let _ = fs::remove_file(&log);
         let file = fs::File::create(&output)?;
         let mut test = self.command(&self.program);
@@ -164,19 +184,18 @@ impl Suite {
         if text.contains("--- SKIP:") {
             return Ok(Result::Skipped);
         }
-        // The runtime's own check of maps ends the program.
-        let by_runtime = text.contains("fatal error: concurrent map");
+        let by_runtime = ENDED_BY_RUNTIME.iter().any(|how| text.contains(how));
         if !passed && !by_runtime {
             bail!("it fails: {}", text.lines().find(|l| !l.starts_with("===")).unwrap_or_default());
         }
-        let mut analyze = Command::new(Self::mmtrace());
+        let mut analyze = Command::new(mmtrace());
         analyze.args(["analyze", "--format", "json", "--threads", "1"]).arg(&log);
         let report = analyze.stdin(Stdio::null()).output()?;
         let report: Value = serde_json::from_slice(&report.stdout).with_context(|| {
             format!("no report: {}", String::from_utf8_lossy(&report.stderr).trim())
         })?;
         ensure!(by_runtime || report["gaps"] == serde_json::json!([]), "gaps: {}", report["gaps"]);
-        let _ = fs::remove_file(&log);
+        let _ = fs::remove_file(&log).and_then(|()| fs::remove_file(&output));
         Ok(verdict(name, &report))
     }
 }

@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod deny;
 mod format_table;
+mod go_modules;
 mod go_race_tests;
 mod release;
 mod synthetic;
@@ -57,6 +58,12 @@ enum Verb {
         #[arg(long, default_value_t = 200)]
         kills: u32,
     },
+    /// Recorded Go programs, killed at random moments.
+    GoKill {
+        /// How many kills.
+        #[arg(long, default_value_t = 100)]
+        kills: u32,
+    },
     /// Synthetic traces: bytes an event, events a second, peak memory.
     Bench {
         /// Another generator of such traces, program or Rust source, in place of our own.
@@ -77,6 +84,18 @@ enum Verb {
         /// Only tests with this in their names.
         #[arg(long, value_name = "TEXT", default_value = "")]
         only: String,
+        /// How often each is run.
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        repeat: usize,
+    },
+    /// The test suites of real modules, fetched by Go: as they are, with -race, and recorded.
+    GoModules {
+        /// Only modules with this in their names.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        only: String,
+        /// Leaves the logs in target/go-modules.
+        #[arg(long)]
+        keep: bool,
     },
     /// Writes the event table of docs/FORMAT.md from the code.
     FormatTable,
@@ -99,10 +118,12 @@ fn main() -> ExitCode {
         Verb::Fuzz { seconds } => verbs::fuzz(seconds),
         Verb::Oracle { traces } => verbs::oracle(traces),
         Verb::Kill { kills } => verbs::kill(kills),
+        Verb::GoKill { kills } => verbs::go_kill(kills),
         Verb::Bench { generator, traces } => bench::run_traces(generator.as_deref(), &traces),
-        Verb::GoRaceTests { go, every, only } => {
-            go_race_tests::run_all(go.as_deref(), every, &only)
+        Verb::GoRaceTests { go, every, only, repeat } => {
+            go_race_tests::run_all(go.as_deref(), every, &only, repeat)
         }
+        Verb::GoModules { only, keep } => go_modules::run_all(&only, keep),
         Verb::FormatTable => format_table::write(),
         Verb::Release => release::run(),
         Verb::Readme => verbs::readme(),

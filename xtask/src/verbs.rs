@@ -147,6 +147,15 @@ pub(crate) fn kill(kills: u32) -> anyhow::Result<Done> {
     counted_tests(tests.env("MMTRACE_KILL_ROUNDS", kills.to_string()))
 }
 
+/// Recorded Go programs, killed at random moments. The recorder in them is optimised in any case.
+pub(crate) fn go_kill(kills: u32) -> anyhow::Result<Done> {
+    if !succeeds(&mut command("go", &["version"])) {
+        return Ok(Done::Skipped("there is no `go`".to_owned()));
+    }
+    let mut tests = cargo(None, &["test", "go::kill", "-p", "mmtrace", "--test", "it"]);
+    counted_tests(tests.env("MMTRACE_GO_KILL_ROUNDS", kills.to_string()))
+}
+
 /// The integration tests of a package whose name contains `filter`, optimised.
 fn filtered(package: &str, filter: &str) -> Command {
     cargo(None, &["test", filter, "--release", "-p", package, "--test", "it"])

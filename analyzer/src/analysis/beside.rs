@@ -2,7 +2,6 @@
 
 use mmtrace_format::{Event, EventKind};
 
-use super::Input;
 use crate::blocked::Watch;
 use crate::context::Lives;
 use crate::heap::{HeapHistory, Limits, LiveHeap};
@@ -23,9 +22,9 @@ pub(super) struct Heap {
 }
 
 impl<'t> Beside<'t> {
-    pub(super) fn new(trace: &'t Trace<'t>, input: &Input<'_>, options: &Options) -> Self {
+    pub(super) fn new(trace: &'t Trace<'t>, is_collected: bool, options: &Options) -> Self {
         let limits = Limits::within(options.memory);
-        let live = LiveHeap::new(limits).with_collector(input.is_collected);
+        let live = LiveHeap::new(limits).with_collector(is_collected);
         Self {
             lives: Lives::new(trace.threads()),
             watch: Watch::new(trace),

@@ -1,14 +1,14 @@
 //! Who waits, with names, and the findings in it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use mmtrace_format::ThreadId;
 
 use super::thread_name;
 use crate::blocked::lock_order::{LockCycle, LockEdge};
+use crate::blocked::sets::stuck_sets;
 use crate::blocked::{Blocked, BlockedThread as Waiting, Waker as Wakes};
 use crate::context::Lives;
-use crate::finding::grouping::{leader, unite};
 use crate::finding::{
     DeadlockEvidence, Evidence, Finding, FindingKind, LockOrderEdge, LockOrderEvidence, Severity,
     thread_in_words,
@@ -135,47 +135,6 @@ fn is_library_only(edge: &LockOrderEdge) -> bool {
     // The innermost frame is the lock's own.
     let by_library = |stack: &[Frame]| stack.iter().take(2).all(Frame::is_library);
     by_library(&edge.held_stack) && by_library(&edge.taken_stack)
-}
-
-/// Threads that wait for each other only, as places among the blocked.
-struct StuckSet {
-    members: Vec<usize>,
-    /// Whether they are in the way of the program: they hold each other's locks, or the main thread
-    /// is one of them. What a program leaves waiting when it ends need not be a mistake.
-    is_deadlock: bool,
-}
-
-/// The deadlocked threads, taken apart into sets that do not wait for each other.
-fn stuck_sets(blocked: &Blocked) -> Vec<StuckSet> {
-    let threads = &blocked.threads;
-    let deadlocked: Vec<usize> =
-        (0..threads.len()).filter(|&place| threads[place].is_deadlocked).collect();
-    let place_of: HashMap<ThreadId, usize> =
-        deadlocked.iter().map(|&place| (threads[place].at.thread, place)).collect();
-    let mut leaders: Vec<usize> = (0..threads.len()).collect();
-    for &place in &deadlocked {
-        for waker in &threads[place].wakers {
-            if let Some(&other) = place_of.get(&waker.at.thread) {
-                unite(&mut leaders, place, other);
-            }
-        }
-    }
-    // Who closes the circle comes first, in its order; then those that wait behind it.
-    let in_cycles: BTreeSet<usize> = blocked.deadlocks.iter().flatten().copied().collect();
-    let cycles = blocked.deadlocks.iter().flatten().copied();
-    let others = deadlocked.iter().copied().filter(|place| !in_cycles.contains(place));
-    let mut sets: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for place in cycles.chain(others) {
-        sets.entry(leader(&mut leaders, place)).or_default().push(place);
-    }
-    let is_main = |place: usize| threads[place].at.thread == ThreadId::MAIN;
-    sets.into_values()
-        .map(|members| {
-            let is_deadlock =
-                members.iter().any(|&place| in_cycles.contains(&place) || is_main(place));
-            StuckSet { members, is_deadlock }
-        })
-        .collect()
 }
 
 fn stuck(waits: Vec<BlockedThread>, is_deadlock: bool) -> Finding {

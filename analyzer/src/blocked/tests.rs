@@ -176,6 +176,25 @@ fn receivers_whose_senders_wait_for_each_other_are_deadlocked_without_a_lock() {
     assert_eq!(found.deadlocks, Vec::<Vec<usize>>::new());
 }
 
+/// A select waits for several channels, and its event names none of them.
+#[test]
+fn who_waits_for_something_unknown_is_not_taken_for_a_waiter_on_the_same() {
+    let found = blocked_in(
+        "
+        t0 make c cap=1
+        t1 select 0 2
+        t1 send c
+        t2 select 0 2
+        t2 recv c
+        t1 block select
+        t2 block select
+        ",
+    );
+    let waits: Vec<(usize, bool)> =
+        found.threads.iter().map(|thread| (thread.wakers.len(), thread.is_deadlocked)).collect();
+    assert_eq!(waits, [(0, false), (0, false)]);
+}
+
 #[test]
 fn a_thread_that_locks_its_own_mutex_again_is_deadlocked_alone() {
     let found = blocked_in(

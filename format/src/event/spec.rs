@@ -248,6 +248,7 @@ events! {
 
     // What Go's runtime needs.
     76 AcquireAll "acquire-all" Generic [Object Address "object", Sequence Sequence "seq"] "Takes all that was done by anybody so far, as a finalizer does: it runs after the last use of what it finalizes.";
+    77 Preempt "preempt" Blocking [] "This thread was made to give up its processor. It could go on at once.";
 
     126 Unknown "unknown" Meta [Value Number "tag"] "Never written: a kind that this version has no name for, skipped by its shape.";
 }

@@ -8,10 +8,11 @@ use std::sync::Mutex;
 use mmtrace_analyzer::report::text::{TextOptions, render};
 use mmtrace_analyzer::report::{Report, Schema, Verdict};
 use mmtrace_analyzer::{Options, analyze};
+use mmtrace_format::log::{Gap, GapReason, is_being_recorded};
 use serde::Serialize;
 
 use crate::args::{Analyze, Format, Resources, Shared};
-use crate::exit::{Failure, Outcome};
+use crate::exit::{Failure, Outcome, note};
 use crate::inputs;
 use crate::output::{Output, unwritten};
 use crate::progress::Bars;
@@ -29,6 +30,7 @@ pub(crate) fn run(args: &Analyze, shared: Shared) -> Result<Outcome, Failure> {
         exit_code: args.exit_code,
         resources: &args.resources,
         hides_clean: false,
+        takes_unclosed: false,
     };
     judge(&judging, output, shared)
 }
@@ -42,6 +44,9 @@ pub(super) struct Judging<'a> {
     pub(super) resources: &'a Resources,
     /// Whether the text leaves out logs in which nothing was found.
     pub(super) hides_clean: bool,
+    /// Whether a log that its process has left unclosed, and that lacks nothing else, proves as much
+    /// as any: whoever has run the processes says so, since what they were to do was done.
+    pub(super) takes_unclosed: bool,
 }
 
 /// Writes a report of each log, and gives the worst verdict.
@@ -54,10 +59,22 @@ pub(super) fn judge(
     let mut document = Document { format: judging.format, several, output, logs: vec![] };
     let mut outcome = Outcome::Clean;
     for path in judging.logs {
+        if judging.takes_unclosed && died_before_it_began(path) {
+            note(&format!("{}: its process died before it recorded anything", path.display()));
+            continue;
+        }
         let result = report_of(path, judging.resources, shared);
         let verdict = result.as_ref().map_or(Outcome::Unusable, |report| match report.verdict {
             Verdict::Clean => Outcome::Clean,
             Verdict::Findings => Outcome::Findings(judging.exit_code),
+            Verdict::Incomplete if judging.takes_unclosed && lacks_only_its_end(path, report) => {
+                note(&format!(
+                    "{}: its process died without closing the log: what it did until then is all \
+                     there",
+                    path.display()
+                ));
+                Outcome::Clean
+            }
             Verdict::Incomplete => Outcome::Unusable,
         });
         outcome = outcome.worst(verdict);
@@ -78,6 +95,28 @@ pub(super) fn judge(
         Err(error) if !error.is_broken_pipe() => Err(error),
         _ => Ok(outcome),
     }
+}
+
+/// Whether a log's process was killed between making the file and writing to it.
+fn died_before_it_began(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0) && is_over(path)
+}
+
+/// Whether nothing is wrong with a log but that it was never closed, and its process is over.
+fn lacks_only_its_end(path: &Path, report: &Report) -> bool {
+    let Ok(log) = inputs::open(path) else { return false };
+    let is_end = |gap: &Gap| match gap.reason {
+        GapReason::Unfinished => true,
+        // It came to no more than the first page.
+        GapReason::DamagedInfo => log.chunks().is_empty(),
+        _ => false,
+    };
+    // What the analysis found missing beyond that is no gap of the file.
+    report.gaps.len() == log.gaps().len() && log.gaps().iter().all(is_end) && is_over(path)
+}
+
+fn is_over(path: &Path) -> bool {
+    is_being_recorded(path).is_ok_and(|is_recorded| !is_recorded)
 }
 
 /// The report of one log.

@@ -1,24 +1,28 @@
 //! `mmtrace go`: builds, runs and tests Go programs that record themselves, and judges the logs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow};
-use mmtrace_analyzer::finding::FindingKind;
+use mmtrace_analyzer::finding::{Evidence, Finding};
+use mmtrace_analyzer::symbol::Frame;
+use mmtrace_analyzer::{EventRef, analyze_waiting};
 
-use super::analyze::{Judging, judge, report_of, text};
-use super::record::{ask_for_log, exit_code, run_forwarding};
+use super::analyze::{Judging, judge, options, text};
+use super::record::ask_for_log;
 use crate::args::{Go, Resources, Shared};
+use crate::child::{Ended, Reach, run_forwarding};
 use crate::exit::{Failure, Outcome, note};
 use crate::go::arguments::{Arguments, Verb};
 use crate::go::toolchain::Toolchain;
-use crate::go::{overlay, runtime, watch};
+use crate::go::watch::{self, Verdict};
+use crate::go::{overlay, runtime};
 use crate::inputs;
 use crate::output::{Output, make_way};
 use crate::quantity;
@@ -29,6 +33,8 @@ const TEST_LOGS: &str = "mmtrace-logs";
 const RUN_LOG: &str = "run.log";
 /// Asks the recorder for every access, repeated ones as well.
 const FULL: &str = "MMTRACE_FULL";
+/// How long test programs may outlive a `go test` that was asked to end. Nobody hears them any more.
+const ORPHANS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Does what `go` would do, and says what was found in the logs.
 pub(crate) fn run(args: &Go, shared: Shared) -> Result<Outcome, Failure> {
@@ -40,54 +46,102 @@ pub(crate) fn run(args: &Go, shared: Shared) -> Result<Outcome, Failure> {
     }
     let toolchain = Toolchain::find(&arguments)?;
     let mut go = command(&arguments, &toolchain)?;
+    let reach =
+        Reach::Group { patience: Some(ORPHANS_PATIENCE).filter(|_| arguments.verb() != Verb::Run) };
     if !arguments.runs {
-        let status = run_forwarding(&mut go).context("cannot run `go`").map_err(Failure::usage)?;
-        return Ok(Outcome::Program(exit_code(status)));
+        let ended = run_forwarding(&mut go, reach);
+        let ended = ended.context("cannot run `go`").map_err(Failure::usage)?;
+        return Ok(Outcome::Program(ended.code_or_signal()));
     }
     let logs = Logs::begin(args, arguments.verb())?;
     ask_for_log(&mut go, &logs.asked, &args.limits);
     if args.full {
         go.env(FULL, "1");
     }
-    let status = watched(args, shared, &logs, &mut go)?;
-    verdict(args, shared, status, &logs)
+    let ended = watched(args, &logs, &mut go, reach)?;
+    let failed = Some(ended.code_or_signal()).filter(|&code| code != 0);
+    let made = logs.made();
+    if !made.is_empty() {
+        return verdict(args, shared, failed, &logs, &made);
+    }
+    if let Some(code) = failed {
+        return Ok(Outcome::Program(code));
+    }
+    if arguments.verb() == Verb::Test && has_nothing_to_run(&mut go) {
+        note("no package has tests: nothing was recorded");
+        return Ok(Outcome::Clean);
+    }
+    note(&format!("nothing was recorded: no program wrote a log at {}", logs.shown.display()));
+    Ok(Outcome::Unusable)
+}
+
+/// Whether this `go test` runs no program at all, from what Go says that it would do.
+fn has_nothing_to_run(go: &mut Command) -> bool {
+    let words: Vec<OsString> = go.get_args().map(OsString::from).collect();
+    let Some((verb, rest)) = words.split_first() else { return false };
+    // `-C` stays the first flag.
+    let folder = rest.len().min(if rest.first().is_some_and(|word| word == "-C") { 2 } else { 0 });
+    let (folder, rest) = rest.split_at(folder);
+    let mut asked = Toolchain::command();
+    asked.arg(verb).args(folder).arg("-n").args(rest).stdin(Stdio::null());
+    let Ok(output) = asked.output() else { return false };
+    // Every test program is told so.
+    let runs = |text: &[u8]| String::from_utf8_lossy(text).contains(" -test.paniconexit0");
+    output.status.success() && !runs(&output.stdout) && !runs(&output.stderr)
 }
 
 /// Runs Go to its end, and says so if a program that it runs stands still.
-fn watched(
-    args: &Go,
-    shared: Shared,
-    logs: &Logs,
-    go: &mut std::process::Command,
-) -> Result<ExitStatus, Failure> {
+fn watched(args: &Go, logs: &Logs, go: &mut Command, reach: Reach) -> Result<Ended, Failure> {
     let (running, stop) = mpsc::channel();
     let result = std::thread::scope(|scope| {
         scope.spawn(move || {
-            watch::watch(&stop, || logs.made(), |log| say_still(log, &args.resources, shared));
+            let say = |log: &Path, verdict: &Verdict| say_standing(log, verdict, &args.resources);
+            watch::watch(&stop, || logs.made(), say);
         });
-        let result = run_forwarding(go);
+        let result = run_forwarding(go, reach);
         drop(running);
         result
     });
     result.context("cannot run `go`").map_err(Failure::usage)
 }
 
-/// Says who waits for whom in a program that stands still.
-fn say_still(log: &Path, resources: &Resources, shared: Shared) {
-    note(&format!("{}: nothing moves: every goroutine waits for another", log.display()));
-    let quiet = Shared { quiet: true, ..shared };
-    let Ok(mut report) = report_of(log, resources, quiet) else { return };
+/// Says who waits for whom in a program that runs.
+fn say_standing(path: &Path, verdict: &Verdict, resources: &Resources) {
+    let Ok(log) = inputs::open(path) else { return };
+    let mut report = analyze_waiting(&log, &options(resources));
     // The rest is not over yet, and comes with the verdict.
-    report.findings.retain(|finding| finding.kind == FindingKind::Deadlock);
-    report.heap = None;
     report.gaps.clear();
+    let what = match verdict {
+        Verdict::Still => "nothing moves: every goroutine waits for another".to_owned(),
+        Verdict::Stuck(stuck) => {
+            report.findings.retain(|finding| is_about(finding, stuck));
+            report.blocked.clear();
+            if report.findings.is_empty() {
+                return;
+            }
+            let waits = report.findings.iter().map(|finding| finding.count).sum();
+            let goroutines = quantity::counted(waits, "goroutine");
+            format!("{goroutines} will not go on, whatever the others do")
+        }
+    };
+    note(&format!("{}: {what}", path.display()));
     let mut error = Output::error();
     // Nobody is left to tell when standard error is closed.
-    let _ = error.write_all(text(log, &report).as_bytes()).and_then(|()| error.flush());
+    let _ = error.write_all(text(path, &report).as_bytes()).and_then(|()| error.flush());
+}
+
+/// Whether a finding tells of somebody who is stuck, and not on purpose.
+fn is_about(finding: &Finding, stuck: &BTreeSet<EventRef>) -> bool {
+    let Evidence::Deadlock(deadlock) = &finding.evidence else { return false };
+    // `select {}`, which is written by those who want just that.
+    let for_ever = |stack: &[Frame]| {
+        stack.first().is_some_and(|f| f.function.as_deref() == Some("runtime.block"))
+    };
+    deadlock.waits.iter().any(|wait| stuck.contains(&wait.event) && !for_ever(&wait.stack))
 }
 
 /// The `go` command that builds with our runtime.
-fn command(arguments: &Arguments, toolchain: &Toolchain) -> Result<std::process::Command, Failure> {
+fn command(arguments: &Arguments, toolchain: &Toolchain) -> Result<Command, Failure> {
     let cache = runtime::cache_folder()?;
     let library = runtime::unpacked(&cache)?;
     let prepared = overlay::prepare(&toolchain.root, &toolchain.version, &library, &cache)
@@ -197,18 +251,14 @@ fn logs_in(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// What the exit code says: Go's own failure if it failed, else what is in the logs.
-fn verdict(args: &Go, shared: Shared, status: ExitStatus, logs: &Logs) -> Result<Outcome, Failure> {
-    let made = logs.made();
-    let failed = Some(exit_code(status)).filter(|&code| code != 0).map(Outcome::Program);
-    if made.is_empty() {
-        if failed.is_none() {
-            note(&format!(
-                "nothing was recorded: no program wrote a log at {}",
-                logs.shown.display()
-            ));
-        }
-        return Ok(failed.unwrap_or(Outcome::Unusable));
-    }
+fn verdict(
+    args: &Go,
+    shared: Shared,
+    failed: Option<u8>,
+    logs: &Logs,
+    made: &[PathBuf],
+) -> Result<Outcome, Failure> {
+    let failed = failed.map(Outcome::Program);
     if args.record_only {
         let written = quantity::counted(made.len() as u64, "log");
         note(&format!("{written} in {}; next: mmtrace analyze", logs.shown.display()));
@@ -220,11 +270,12 @@ fn verdict(args: &Go, shared: Shared, status: ExitStatus, logs: &Logs) -> Result
         None => Output::error(),
     };
     let judging = Judging {
-        logs: &made,
+        logs: made,
         format: args.format,
         exit_code: args.exit_code,
         resources: &args.resources,
         hides_clean: args.report.is_none(),
+        takes_unclosed: failed.is_none(),
     };
     let outcome = judge(&judging, output, shared)?;
     if !shared.quiet {

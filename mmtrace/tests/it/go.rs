@@ -1,13 +1,21 @@
 //! `mmtrace go` with real Go programs: verdicts, tests by name, flags and exit codes.
 
+mod company;
+mod endings;
 mod flags;
 mod hang;
+mod judged;
+mod kill;
+mod signals;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use mmtrace_analyzer::order::{EventRef, Merge, MergeSink, OrderGap, Trace};
 use mmtrace_fixtures::go;
 use mmtrace_fixtures::verdict::{self, Pairs, Place, pair};
+use mmtrace_format::Event;
+use mmtrace_format::log::Log;
 use serde_json::Value;
 
 use crate::transcript::{Folder, Run};
@@ -27,6 +35,31 @@ pub(super) fn mmtrace_go(folder: &Folder, work: &Path, arguments: &[&str]) -> Ru
 /// What a run's report says.
 pub(super) fn report(folder: &Folder) -> Value {
     serde_json::from_slice(&folder.read("report.json")).unwrap()
+}
+
+/// How many events of a log are of some kind.
+pub(super) fn events_of(log: &Log, is_one: impl Fn(&Event) -> bool) -> usize {
+    let trace = Trace::new(log);
+    let mut count = Count { is_one, found: 0 };
+    Merge::new(&trace).run(&mut count);
+    count.found
+}
+
+struct Count<F> {
+    is_one: F,
+    found: usize,
+}
+
+impl<F: Fn(&Event) -> bool> MergeSink for Count<F> {
+    fn event(&mut self, _: usize, _: EventRef, event: &Event) {
+        self.found += usize::from((self.is_one)(event));
+    }
+
+    fn accesses(&mut self, _: usize, _: EventRef, _: usize, _: u32, _: u32) {}
+
+    fn thread_done(&mut self, _: usize) {}
+
+    fn gap(&mut self, _: &OrderGap) {}
 }
 
 /// The innermost place of a stack that lies in `within`.

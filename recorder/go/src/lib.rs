@@ -71,6 +71,7 @@ hooks! {
 
     __mmtrace_go_park => park;
     __mmtrace_go_wait_for => wait_for;
+    __mmtrace_go_blocking => blocking;
     __mmtrace_go_ready => ready;
     __mmtrace_go_stack_free => stack_free;
     __mmtrace_go_collection => collection;

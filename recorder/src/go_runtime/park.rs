@@ -67,6 +67,10 @@ const REASONS: &[Reason] = &[
     reason("cleanup wait", BlockReason::GarbageCollector, 0),
 ];
 
+/// What a goroutine waits for that waits for a timer's channel, maybe among others: no semaphore has
+/// this address.
+const TIMER: u64 = 1;
+
 /// By Go's code.
 static BY_CODE: OnceLock<Vec<Option<&'static Reason>>> = OnceLock::new();
 
@@ -101,26 +105,62 @@ pub unsafe extern "C" fn park(
     // SAFETY: see the module.
     let Some(goroutine) = (unsafe { context.as_mut() }) else { return };
     let known = reason_of(code);
-    let reason = known.map_or(BlockReason::Unknown, |known| known.ours);
+    let mut reason = known.map_or(BlockReason::Unknown, |known| known.ours);
     let waits_for = std::mem::take(&mut goroutine.waits_for);
     let object = match (reason, waits_for) {
-        (BlockReason::Send | BlockReason::Receive, _) => {
+        (BlockReason::Send | BlockReason::Receive, _) if lock != 0 => {
             lock.saturating_sub(layout::entry(Entry::ChannelLock) as u64)
         }
-        (_, 0) => lock,
-        (_, semaphore) => semaphore - known.map_or(0, |known| known.moved),
+        (_, 0 | TIMER) => lock,
+        (_, semaphore) => semaphore.saturating_sub(known.map_or(0, |known| known.moved)),
     };
+    if waits_for == TIMER {
+        // Whoever else may come: it goes on in time.
+        reason = BlockReason::Sleep;
+    }
     goroutine.parked_at = stack;
     goroutine.parked = reason as u8 + 1;
     proc.event(Event { detail: reason as u32, object, stack, ..Event::new(EventKind::Block) });
 }
 
-/// What the goroutine is going to park for, where [`park`] cannot tell: a semaphore's address.
+/// What the goroutine is going to park for, where [`park`] cannot tell: a semaphore's address, or
+/// [`TIMER`].
 pub unsafe extern "C" fn wait_for(context: *mut Goroutine, object: u64) {
     // SAFETY: see the module.
     if let Some(goroutine) = unsafe { context.as_mut() } {
         goroutine.waits_for = object;
     }
+}
+
+/// What the number of a system call is that nobody told us: its stack says which it is.
+const UNKNOWN_CALL: u64 = u64::MAX;
+
+/// A goroutine enters or leaves a system call or C, or is preempted: `kind` is the event's tag.
+///
+/// Nothing of this orders anything, so what the goroutine has read before stays known.
+pub unsafe extern "C" fn blocking(
+    context: *mut Goroutine,
+    kind: u64,
+    _a: u64,
+    _b: u64,
+    g: usize,
+    frame: u64,
+) {
+    let Some(known) = u8::try_from(kind).ok().and_then(EventKind::from_tag) else { return };
+    // SAFETY: see the module.
+    let Some(proc) = (unsafe { running(context, g) }) else { return };
+    let mut event = Event::new(known);
+    match known {
+        EventKind::SyscallEnter => {
+            event.value = UNKNOWN_CALL;
+            // SAFETY: see the module.
+            event.stack = unsafe { stack_here(proc, &[], g, frame) };
+        }
+        // The stack of a preemption is the scheduler's, and says nothing.
+        EventKind::SyscallExit | EventKind::Preempt => {}
+        _ => return,
+    }
+    proc.event(event);
 }
 
 /// `ready`: `context` (null: the scheduler) lets `other` go on.

@@ -334,6 +334,7 @@ pub(crate) fn state_after(event: &Event) -> State {
     match event.kind {
         EventKind::Block => State::of_wait(BlockReason::from_detail(event.detail)),
         EventKind::SyscallEnter => State::Syscall,
+        EventKind::Preempt => State::Runnable,
         EventKind::End => State::Ended,
         _ => State::Running,
     }

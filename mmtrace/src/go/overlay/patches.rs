@@ -13,6 +13,8 @@ pub(super) enum Feature {
     Channels,
     Select,
     Waiting,
+    Syscalls,
+    Preemption,
     Collector,
     Stacks,
     Locks,
@@ -24,12 +26,14 @@ pub(super) enum Feature {
 }
 
 impl Feature {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Layout,
         Self::Allocations,
         Self::Channels,
         Self::Select,
         Self::Waiting,
+        Self::Syscalls,
+        Self::Preemption,
         Self::Collector,
         Self::Stacks,
         Self::Locks,
@@ -53,6 +57,8 @@ impl Feature {
             Self::Waiting => {
                 "Waiting is not recorded: deadlocks and blocked goroutines are not found."
             }
+            Self::Syscalls => "System calls and calls of C are not recorded.",
+            Self::Preemption => "That goroutines are preempted is not recorded.",
             Self::Collector => {
                 "Collections are not recorded: races may be reported between uses of memory before \
                  and after it was collected."
@@ -175,6 +181,17 @@ pub(super) const PATCHES: &[Patch] = &[
         "mmtraceReady(gp); status := readgstatus(gp)", P::Only),
     patch(F::Waiting, SEMA, "func semacquire1(", "goparkunlock(&root.lock, reason,",
         "mmtraceWaitFor(unsafe.Pointer(addr)); goparkunlock(&root.lock, reason,", P::Only),
+    patch(F::Waiting, TIME, "func blockTimerChan(", "t.trace(\"blockTimerChan\")",
+        "t.trace(\"blockTimerChan\"); racecall(&__mmtrace_go_wait_for, getg().racectx, 1, 0, 0)", P::OnlyIfAny),
+
+    patch(F::Syscalls, PROC, "func reentersyscall(", "gp.throwsplit = true",
+        "mmtraceSyscall(58); gp.throwsplit = true", P::Only),
+    patch(F::Syscalls, PROC, "func entersyscallblock(", "gp.throwsplit = true",
+        "mmtraceSyscall(58); gp.throwsplit = true", P::Only),
+    patch(F::Syscalls, PROC, "func exitsyscall(", "gp.throwsplit = false",
+        "gp.throwsplit = false; mmtraceSyscall(59)", P::All(2)),
+    patch(F::Preemption, PROC, "func gopreempt_m(", "goschedImpl(gp, true)",
+        "mmtracePreempt(gp); goschedImpl(gp, true)", P::Only),
 
     patch(F::Collector, GC, "func gcStart(", "work.heap0 = gcController.heapLive.Load()",
         "work.heap0 = gcController.heapLive.Load(); mmtraceGC(1, work.heap0, 0)", P::Only),
@@ -256,6 +273,9 @@ var __mmtrace_go_park byte
 //go:linkname __mmtrace_go_wait_for __mmtrace_go_wait_for
 var __mmtrace_go_wait_for byte
 
+//go:linkname __mmtrace_go_blocking __mmtrace_go_blocking
+var __mmtrace_go_blocking byte
+
 //go:linkname __mmtrace_go_ready __mmtrace_go_ready
 var __mmtrace_go_ready byte
 
@@ -279,6 +299,7 @@ var __mmtrace_go_test byte
 
 //go:cgo_import_static __mmtrace_go_park
 //go:cgo_import_static __mmtrace_go_wait_for
+//go:cgo_import_static __mmtrace_go_blocking
 //go:cgo_import_static __mmtrace_go_ready
 //go:cgo_import_static __mmtrace_go_stack_free
 //go:cgo_import_static __mmtrace_go_collection
@@ -303,6 +324,16 @@ func mmtracePark(lock unsafe.Pointer, reason waitReason) {
 //go:nosplit
 func mmtraceWaitFor(object unsafe.Pointer) {
 	racecall(&__mmtrace_go_wait_for, getg().racectx, uintptr(object), 0, 0)
+}
+
+//go:nosplit
+func mmtraceSyscall(kind uintptr) {
+	racecall(&__mmtrace_go_blocking, getg().racectx, kind, 0, 0)
+}
+
+//go:nosplit
+func mmtracePreempt(gp *g) {
+	racecall(&__mmtrace_go_blocking, gp.racectx, 77, 0, 0)
 }
 
 //go:nosplit

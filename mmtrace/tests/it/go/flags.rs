@@ -103,6 +103,78 @@ fn flags_of_the_environment_and_of_the_command_line_meet() {
 }
 
 #[test]
+fn race_of_the_users_own_is_no_contradiction() {
+    let Some((folder, program)) = module("race_of_the_users_own_is_no_contradiction") else {
+        return;
+    };
+    let run = mmtrace_go(&folder, &program, &["run", "-race", "."]);
+    assert_eq!((run.code, run.stdout.as_str()), (66, "none none true\n"), "{run}");
+    assert!(!run.stderr.contains("WARNING: DATA RACE"), "Go's own detector is not there: {run}");
+    let mut command = folder.command(&["go", "test", "-v", "."]);
+    command.current_dir(&program).env("GOFLAGS", "-race -v");
+    let run = Run::of(&mut command);
+    assert_eq!(run.code, 0, "{run}");
+    assert!(run.stdout.contains("--- PASS: TestPasses"), "{run}");
+}
+
+/// Flags whose values are separated by spaces, in the environment, in quotes.
+#[test]
+fn flags_of_the_environment_may_be_quoted() {
+    let Some((folder, program)) = module("flags_of_the_environment_may_be_quoted") else { return };
+    let mut command = folder.command(&["go", "-o", "run.log", "run", "-tags", "special", "."]);
+    command.current_dir(&program).env("GOFLAGS", "'-ldflags=-s -w -X main.version=9' -trimpath");
+    let run = Run::of(&mut command);
+    assert_eq!((run.code, run.stdout.as_str()), (66, "9 special true\n"), "{run}");
+}
+
+#[test]
+fn a_workspace_of_modules_is_tested_as_one() {
+    let Some((folder, _)) = module("a_workspace_of_modules_is_tested_as_one") else { return };
+    folder.write("go.work", b"go 1.22\n\nuse (\n\t./program\n\t./other\n)\n");
+    folder.write("other/go.mod", b"module example.org/other\n\ngo 1.22\n");
+    folder.write("other/other.go", b"package other\n\nvar Shared int\n");
+    let test = "package main
+
+import (
+	\"testing\"
+
+	\"example.org/other\"
+)
+
+func TestOther(t *testing.T) {
+	done := make(chan bool)
+	go func() { other.Shared++; done <- true }()
+	other.Shared++
+	<-done
+}
+";
+    folder.write("program/other_test.go", test.as_bytes());
+    let mut command = folder.command(&["go", "test", "./program", "./other"]);
+    command.env_remove("GOFLAGS").env_remove("GOWORK").env("GOTOOLCHAIN", "local");
+    let run = Run::of(&mut command);
+    assert_eq!(run.code, 66, "{run}");
+    assert!(run.stderr.contains("TestOther"), "{run}");
+}
+
+#[test]
+fn folders_with_spaces_and_other_letters_are_no_obstacle() {
+    let Some((folder, program)) = module("folders_with_spaces_and_other_letters") else { return };
+    let moved = folder.path("my programs/größer, (1)");
+    std::fs::create_dir_all(moved.parent().unwrap()).unwrap();
+    std::fs::rename(program, &moved).unwrap();
+    // The cache, too, with the library that is linked and the overlay.
+    let mut command = folder.command(&["go", "-o", "the logs/", "--report", "my report", "test"]);
+    command.args(["-v", "."]).current_dir(&moved);
+    command.env("XDG_CACHE_HOME", folder.path("my programs/cache of ümlauts"));
+    let run = Run::of(&mut go::clean(command));
+    assert_eq!(run.code, 0, "{run}");
+    assert!(run.stderr.contains("1 log in the logs/: nothing found"), "{run}");
+    let run = mmtrace_go(&folder, &moved, &["run", "."]);
+    assert_eq!(run.code, 66, "{run}");
+    assert_eq!(sides(&report(&folder))[0], format!("main.main {}/main.go:15", moved.display()));
+}
+
+#[test]
 fn an_overlay_of_the_users_own_holds_together_with_ours() {
     let Some((folder, program)) = module("an_overlay_of_the_users_own") else { return };
     folder.write("other.go", TAGGED.replace("//go:build special\n", "").as_bytes());

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mmtrace_fixtures::go;
 
-use crate::transcript::Folder;
+use crate::transcript::{Folder, Run};
 
 const HANGS: &str = r#"package main
 
@@ -49,4 +49,48 @@ fn a_test_that_hangs_is_reported_within_ten_seconds() {
     assert!(seen.contains("waits for receive"), "{seen}");
     assert!(waited < Duration::from_secs(10), "only after {waited:?}");
     assert_eq!(status.code(), Some(1));
+}
+
+/// What is said of `fixtures/go/stuck` while it runs. It gives up after so many tenths of a second.
+fn said_of(way: &str, tenths: &str) -> String {
+    let folder = Folder::new();
+    let program = go::programs().join("stuck");
+    let mut command = folder.command(&["go", "--record-only", "-o"]);
+    command.arg(folder.path("run.log")).args(["run", ".", way, tenths]).current_dir(program);
+    let run = Run::of(&mut go::clean(command));
+    assert_eq!((run.code, run.stdout.as_str()), (0, "gave up\n"), "{run}");
+    run.stderr
+}
+
+/// Nothing is over before the program is, and it never stands still.
+#[test]
+fn goroutines_that_are_stuck_are_reported_while_others_go_on() {
+    if go::command("goroutines_that_are_stuck_are_reported_while_others_go_on").is_none() {
+        return;
+    }
+    let ways = [
+        ("circle", "2 goroutines", "waits for mutex", "main.circle"),
+        ("itself", "1 goroutine", "only the thread itself could end its wait", "main.start"),
+        ("nil", "1 goroutine", "nothing is ever sent or received on a nil channel", "main.start"),
+    ];
+    std::thread::scope(|scope| {
+        for (way, who, why, place) in ways {
+            scope.spawn(move || {
+                let said = said_of(way, "100");
+                let will_not = format!("{who} will not go on, whatever the others do");
+                assert_eq!(said.matches(&will_not).count(), 1, "{way}: {said}");
+                assert!(said.contains(why) && said.contains(place), "{way}: {said}");
+                assert!(!said.contains("nothing moves"), "{way}: {said}");
+            });
+        }
+    });
+}
+
+#[test]
+fn goroutines_without_work_are_not_taken_for_stuck() {
+    if go::command("goroutines_without_work_are_not_taken_for_stuck").is_none() {
+        return;
+    }
+    let said = said_of("pool", "100");
+    assert!(!said.contains("will not go on") && !said.contains("nothing moves"), "{said}");
 }
