@@ -197,9 +197,20 @@ impl<'a> Chunk<'a> {
         Ok(Self { bytes, header, sync, access })
     }
 
+    /// How many fragments a chunk says that it has, without a look at anything else.
+    pub(crate) fn fragment_count(bytes: &[u8]) -> Option<u32> {
+        let fixed = bytes.first_chunk::<CHUNK_HEADER_LEN>()?;
+        Some(u32::from_le_bytes(array(fixed, 64)))
+    }
+
     /// What the chunk says of itself.
     pub fn header(&self) -> &ChunkHeader {
         &self.header
+    }
+
+    /// What the chunk says of itself, without the chunk.
+    pub(crate) fn into_header(self) -> ChunkHeader {
+        self.header
     }
 
     /// Decodes the sync lane into `columns`, whose storage is reused.

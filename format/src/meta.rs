@@ -112,6 +112,8 @@ pub(crate) enum IndexFrame {
     Gaps(Vec<GapRecord>),
     /// The last frame: how many of the above there were.
     End { chunks: u64, blocks: u64, gaps: u64 },
+    /// As `Chunks`, but a chunk without fragments has them in its own header alone.
+    LeanChunks(Vec<ChunkRecord>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -155,6 +157,13 @@ pub(crate) struct GapRecord {
     first_time: Option<u64>,
     last_time: Option<u64>,
     detail: String,
+}
+
+impl ChunkRecord {
+    /// Whether its fragments are in the chunk's own header alone.
+    pub(crate) fn is_lean(&self) -> bool {
+        self.fragments.is_empty()
+    }
 }
 
 impl From<&ChunkEntry> for ChunkRecord {

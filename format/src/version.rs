@@ -16,7 +16,7 @@ pub struct FormatVersion {
 
 impl FormatVersion {
     /// What this crate writes.
-    pub const CURRENT: Self = Self { major: 1, minor: 0 };
+    pub const CURRENT: Self = Self { major: 1, minor: 1 };
 
     /// Whether this crate can read a log of this version.
     pub const fn is_readable(self) -> bool {
@@ -39,6 +39,6 @@ mod tests {
         assert!(FormatVersion { major: 1, minor: 999 }.is_readable());
         assert!(!FormatVersion { major: 2, minor: 0 }.is_readable());
         assert!(!FormatVersion { major: 0, minor: 9 }.is_readable());
-        assert_eq!(FormatVersion::CURRENT.to_string(), "1.0");
+        assert_eq!(FormatVersion::CURRENT.to_string(), "1.1");
     }
 }

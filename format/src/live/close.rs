@@ -35,13 +35,16 @@ use crate::chunk::{Chunk, SealScratch, seal};
 use crate::layout::block::block_len;
 use crate::layout::page::{StateWord, phase_code};
 use crate::layout::{
-    BLOCK_ALIGN, BLOCK_HEADER_LEN, BlockError, BlockHeader, BlockKind, BlockState, LossReason,
-    PAGE_LEN, Phase, State,
+    BLOCK_HEADER_LEN, BlockError, BlockHeader, BlockKind, BlockState, LossReason, PAGE_LEN, Phase,
+    State,
 };
-use crate::log::index::IndexWriter;
+use crate::log::index::{FRAGMENTS_MAX, IndexWriter};
 use crate::log::{ChunkEntry, LogBytes, scan};
 use crate::meta::BlockRecord;
 use crate::units::{FileOffset, Timestamp};
+
+/// Bytes of the file that are looked at before their pages are given back.
+const MAPPED_MAX: u64 = 1 << 20;
 
 /// A log was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,6 +182,7 @@ impl LiveLog {
         for step in &plan.moves {
             self.copy_block(&bytes, step)?;
         }
+        bytes.advise_done(0..bytes.len());
         let mut free = plan.free_blocks();
         let (mut closed, mut index) = build_index(&space, &plan, &free, &bytes)?;
         let index_len = |index: &[u8]| block_len(index.len() as u64);
@@ -253,7 +257,7 @@ impl LiveLog {
             ..header
         };
         // Nobody else appends any more, so the tail says that the block is there, and can do so last.
-        self.disk.write(at.0 + BLOCK_HEADER_LEN, &padded(payload))?;
+        self.write_payload(at.0, payload)?;
         self.disk.write(at.0, &header.encode())?;
         space.tail = header.end();
         self.publish_tail(space);
@@ -278,7 +282,7 @@ impl LiveLog {
         let payload = header.payload(bytes)?;
         let header = BlockHeader { at: FileOffset(step.to), ..header };
         self.disk.write(step.to, &header.encode())?;
-        self.disk.write(step.to + BLOCK_HEADER_LEN, &padded(payload))?;
+        self.write_payload(step.to, payload)?;
         Ok(())
     }
 
@@ -307,7 +311,7 @@ impl LiveLog {
         if header.end() > first {
             return Ok(first);
         }
-        self.disk.write(plan.end + BLOCK_HEADER_LEN, &padded(index))?;
+        self.write_payload(plan.end, index)?;
         self.disk.write(plan.end, &header.encode())?;
         self.point_at_index(plan.end);
         Ok(plan.end)
@@ -354,7 +358,8 @@ fn build_index(
 ) -> Result<(Closed, Vec<u8>), CloseError> {
     let moved: HashMap<u64, u64> = plan.moves.iter().map(|step| (step.from, step.to)).collect();
     let place = |at: u64| moved.get(&at).copied().unwrap_or(at);
-    let mut index = IndexWriter::default();
+    let mut index = IndexWriter::new(LEVEL_RECORDING);
+    let mut touched = 0;
     let mut closed = Closed { file_len: 0, chunks: 0, events: 0, accesses: 0 };
     let committed = space.chunks.iter().filter(|chunk| chunk.is_committed);
     let mut chunks: Vec<(u64, BlockHeader)> =
@@ -363,13 +368,27 @@ fn build_index(
     for (at, header) in chunks {
         // The fragments are in the chunk's own header: to keep all of them in memory while
         // recording would cost the recorded program too much. The originals are still there.
-        let chunk = Chunk::parse(header.payload(bytes)?)
-            .map_err(|error| io::Error::other(format!("{}: {error}", header.at)))?;
+        let payload = header.payload(bytes)?;
+        let count = Chunk::fragment_count(payload);
+        let own = if count.is_some_and(|count| count > FRAGMENTS_MAX) {
+            scan::header_without_fragments(&header)
+        } else {
+            let chunk = Chunk::parse(payload);
+            let chunk =
+                chunk.map_err(|error| io::Error::other(format!("{}: {error}", header.at)))?;
+            chunk.into_header()
+        };
+        // What is mapped counts as memory of the recorded program.
+        touched += header.payload_len;
+        if touched >= MAPPED_MAX {
+            bytes.advise_done(0..bytes.len());
+            touched = 0;
+        }
         closed.chunks += 1;
         closed.events += u64::from(header.c);
         closed.accesses += u64::from(header.d);
         index.push_chunk(&ChunkEntry {
-            header: chunk.header().clone(),
+            header: own,
             offset: FileOffset(at),
             payload_len: header.payload_len,
             recovered: None,
@@ -385,15 +404,6 @@ fn build_index(
         index.push_gap(&gap);
     }
     Ok((closed, index.finish()))
-}
-
-/// A payload with the zeros that fill up its block.
-fn padded(payload: &[u8]) -> Vec<u8> {
-    let len = payload.len().next_multiple_of(BLOCK_ALIGN as usize);
-    let mut bytes = Vec::with_capacity(len);
-    bytes.extend_from_slice(payload);
-    bytes.resize(len, 0);
-    bytes
 }
 
 #[cfg(test)]

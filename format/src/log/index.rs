@@ -1,6 +1,6 @@
 //! The index: the directory of a closed log, so that opening one never scans it.
 
-use crate::chunk::codec::{Compressor, LEVEL_OFFLINE};
+use crate::chunk::codec::Compressor;
 use crate::layout::block::block_len;
 use crate::layout::frame::{FrameError, Frames, put_frame};
 use crate::layout::{BLOCK_ALIGN, PAGE_LEN};
@@ -9,6 +9,9 @@ use crate::meta::{self, BlockRecord, ChunkRecord, GapRecord, IndexFrame, MetaErr
 
 /// Chunks and fragments that go into one frame.
 const FRAME_WEIGHT: usize = 1 << 15;
+/// Fragments that a chunk may have to be listed with them. With more, the index would become as large
+/// as the chunks; whoever opens the log finds them in the chunk's own header.
+pub(crate) const FRAGMENTS_MAX: u32 = 128;
 /// Gaps or other blocks that go into one frame.
 const FRAME_RECORDS: usize = 1 << 12;
 
@@ -53,8 +56,9 @@ pub enum IndexError {
 }
 
 /// Collects the directory of a log that is being written, compressed as it comes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct IndexWriter {
+    level: i32,
     payload: Vec<u8>,
     raw: Vec<u8>,
     chunks: Vec<ChunkRecord>,
@@ -66,7 +70,22 @@ pub(crate) struct IndexWriter {
 }
 
 impl IndexWriter {
-    /// Chunks come by ascending offset.
+    /// An empty directory that will be compressed this hard.
+    pub(crate) fn new(level: i32) -> Self {
+        Self {
+            level,
+            payload: Vec::new(),
+            raw: Vec::new(),
+            chunks: Vec::new(),
+            weight: 0,
+            blocks: Vec::new(),
+            gaps: Vec::new(),
+            counts: [0; 3],
+            compressor: Compressor::new(),
+        }
+    }
+
+    /// Chunks come by ascending offset, those of more than [`FRAGMENTS_MAX`] fragments without them.
     pub(crate) fn push_chunk(&mut self, entry: &ChunkEntry) {
         self.chunks.push(entry.into());
         self.counts[0] += 1;
@@ -106,8 +125,13 @@ impl IndexWriter {
     fn flush_chunks(&mut self) {
         self.weight = 0;
         if !self.chunks.is_empty() {
-            let frame = IndexFrame::Chunks(std::mem::take(&mut self.chunks));
-            self.put(&frame);
+            let chunks = std::mem::take(&mut self.chunks);
+            let is_lean = chunks.iter().any(ChunkRecord::is_lean);
+            self.put(&if is_lean {
+                IndexFrame::LeanChunks(chunks)
+            } else {
+                IndexFrame::Chunks(chunks)
+            });
         }
     }
 
@@ -128,7 +152,7 @@ impl IndexWriter {
     fn put(&mut self, frame: &IndexFrame) {
         self.raw.clear();
         meta::encode_index_frame(frame, &mut self.raw);
-        put_frame(&mut self.compressor, LEVEL_OFFLINE, &self.raw, &mut self.payload);
+        put_frame(&mut self.compressor, self.level, &self.raw, &mut self.payload);
     }
 }
 
@@ -136,6 +160,8 @@ impl IndexWriter {
 #[derive(Debug, Default)]
 pub(crate) struct IndexContents {
     pub(crate) chunks: Vec<ChunkEntry>,
+    /// Which of the chunks have their fragments in their own headers alone.
+    pub(crate) lean: Vec<usize>,
     pub(crate) blocks: Vec<BlockRecord>,
     pub(crate) gaps: Vec<Gap>,
 }
@@ -165,6 +191,14 @@ pub(crate) fn read_index_of_unfinished(
         match meta::decode_index_frame(raw)? {
             IndexFrame::Chunks(records) => {
                 for record in records {
+                    take_chunk(&mut contents.chunks, record.into(), index_at)?;
+                }
+            }
+            IndexFrame::LeanChunks(records) => {
+                for record in records {
+                    if record.is_lean() {
+                        contents.lean.push(contents.chunks.len());
+                    }
                     take_chunk(&mut contents.chunks, record.into(), index_at)?;
                 }
             }

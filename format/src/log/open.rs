@@ -8,6 +8,7 @@ use super::scan::{self, Scan};
 use super::slots::{self, Harvested};
 use super::threads::Threads;
 use super::{ChunkEntry, Gap, GapReason, Log, LogBytes, ReadError};
+use crate::chunk::{Chunk, ChunkHeader};
 use crate::id::StreamId;
 use crate::layout::frame::Frames;
 use crate::layout::page::IDENTITY_LEN;
@@ -158,12 +159,13 @@ impl Log {
         if self.state.phase == Phase::Complete && header.end() != file_len {
             return Err(NoIndex::NotLast { found: header.end(), expected: file_len });
         }
-        let contents = if self.state.phase == Phase::Complete {
+        let mut contents = if self.state.phase == Phase::Complete {
             index::read_index(payload, at)?
         } else {
             // The index may still be behind the blocks that it lists, with old copies in between.
             index::read_index_of_unfinished(payload, at)?
         };
+        self.read_fragments(&mut contents)?;
         if self.state.phase == Phase::Complete {
             for block in contents.blocks.iter().filter(|b| b.kind == BlockKind::Free.tag()) {
                 let header = BlockHeader::decode(&self.bytes, block.at)?;
@@ -172,6 +174,26 @@ impl Log {
             }
         }
         Ok(Some(contents))
+    }
+
+    /// Reads the fragments that the index leaves to the chunks' own headers.
+    fn read_fragments(&self, contents: &mut IndexContents) -> Result<(), NoIndex> {
+        for &index in &contents.lean {
+            let Some(entry) = contents.chunks.get_mut(index) else { continue };
+            let at = entry.offset;
+            let block = BlockHeader::decode(&self.bytes, at.0)?;
+            let chunk = Chunk::parse(block.payload(&self.bytes)?)
+                .map_err(|source| ReadError::Chunk { at, source })?;
+            let expected =
+                ChunkHeader { fragments: chunk.header().fragments.clone(), ..entry.header.clone() };
+            if *chunk.header() != expected || block.payload_len != entry.payload_len {
+                let found = format!("{:?}", chunk.header());
+                let expected = format!("{expected:?}");
+                return Err(ReadError::Mismatch { at, found, expected }.into());
+            }
+            entry.header = expected;
+        }
+        Ok(())
     }
 
     /// Finds everything without an index.

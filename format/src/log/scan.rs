@@ -44,6 +44,19 @@ pub(crate) fn chunk_block(
     }
 }
 
+/// What a chunk's block says of the chunk: all but its fragments.
+pub(crate) fn header_without_fragments(block: &BlockHeader) -> ChunkHeader {
+    ChunkHeader {
+        stream: StreamId::new(block.a),
+        number: block.b,
+        first_time: Timestamp::from_ns(block.e),
+        last_time: Timestamp::from_ns(block.f),
+        sync_count: block.c,
+        access_count: block.d,
+        fragments: Vec::new(),
+    }
+}
+
 /// The directory's record of a block that is no chunk.
 pub(crate) fn record_of(header: &BlockHeader) -> BlockRecord {
     BlockRecord {
