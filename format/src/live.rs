@@ -478,13 +478,8 @@ impl LiveLog {
         let reserved = self.reserve(header)?;
         let committed = BlockHeader { state: BlockState::Committed, ..reserved };
         let at = committed.at.0;
-        let padding = [0; BLOCK_ALIGN as usize];
-        let padding = &padding[..padding_len(payload_len) as usize];
-        let written = self
-            .disk
-            .write(at + BLOCK_HEADER_LEN, payload)
-            .and_then(|()| self.disk.write(at + BLOCK_HEADER_LEN + payload_len, padding))
-            .and_then(|()| self.disk.write(at, &committed.encode()));
+        let written =
+            self.write_payload(at, payload).and_then(|()| self.disk.write(at, &committed.encode()));
         let mut space = lock(&self.space);
         match written {
             Ok(()) if committed.kind == BlockKind::Chunk => space.commit_chunk(committed),
@@ -496,6 +491,15 @@ impl LiveLog {
             }
         }
         Ok(())
+    }
+
+    /// Writes the payload of the block at `at`, and the zeros that fill up the block.
+    fn write_payload(&self, at: u64, payload: &[u8]) -> io::Result<()> {
+        let start = at + BLOCK_HEADER_LEN;
+        let len = payload.len() as u64;
+        let padding = [0; BLOCK_ALIGN as usize];
+        self.disk.write(start, payload)?;
+        self.disk.write(start + len, &padding[..padding_len(len) as usize])
     }
 
     /// Finds a place for a block and marks it as taken.

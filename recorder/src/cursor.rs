@@ -23,6 +23,18 @@ pub(crate) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
+    /// Where the assembly of `recorder/go` finds the length, and the address of its published copy.
+    #[cfg(feature = "go-runtime")]
+    pub(crate) const LEN: usize = std::mem::offset_of!(Self, len);
+    #[cfg(feature = "go-runtime")]
+    pub(crate) const PUBLISHED: usize = std::mem::offset_of!(Self, published);
+
+    /// The words, for the assembly.
+    #[cfg(feature = "go-runtime")]
+    pub(crate) fn words(&self) -> &'a [AtomicU64] {
+        self.words
+    }
+
     /// A cursor that begins behind what is published.
     pub(crate) fn new(words: &'a [AtomicU64], published: &'a AtomicU64) -> Self {
         let len = published.load(Ordering::Relaxed) as usize;

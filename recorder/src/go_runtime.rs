@@ -17,10 +17,12 @@
 //! way. Synchronisation, allocations and parking walk the frame pointers instead (`walk`), which
 //! shows the functions that are not instrumented, too.
 
+mod activations;
 mod atomics;
 mod goroutine;
 mod hooks;
 mod layout;
+pub mod offsets;
 mod park;
 mod proc;
 mod recording;
@@ -36,3 +38,5 @@ pub use hooks::*;
 pub use layout::{ENTRIES, TABLE_MARK};
 pub use park::*;
 pub use words::*;
+
+pub use mmtrace_format::AccessKind;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::access_lane::{AccessEncoder, CONTEXTS_MAX, LaneAccess};
 use super::codec::Compressor;
@@ -73,7 +74,7 @@ pub struct SealScratch {
     access_ends: Vec<u32>,
     accesses: Vec<LaneAccess>,
     contexts: Vec<AccessContext>,
-    context_ids: HashMap<AccessContext, u16>,
+    context_ids: HashMap<AccessContext, u16, BuildHasherDefault<ContextHasher>>,
     raw_contexts: Vec<u16>,
     fragments: Vec<Fragment>,
     sync: SyncEncoder,
@@ -105,7 +106,7 @@ impl SealScratch {
             access_ends: Vec::new(),
             accesses: Vec::new(),
             contexts: Vec::new(),
-            context_ids: HashMap::new(),
+            context_ids: HashMap::default(),
             raw_contexts: Vec::new(),
             fragments: Vec::new(),
             sync: SyncEncoder::default(),
@@ -208,6 +209,28 @@ impl SealScratch {
             debug_assert!(next < CONTEXTS_MAX);
             next as u16
         })
+    }
+}
+
+/// A hash of two small numbers. Who writes the words can make them collide, at the cost of the time
+/// that sealing this one chunk takes.
+#[derive(Default)]
+struct ContextHasher(u64);
+
+impl Hasher for ContextHasher {
+    fn finish(&self) -> u64 {
+        // The high bits have seen every input bit; tables look at the low ones, too.
+        self.0 ^ (self.0 >> 32)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u32(u32::from(byte));
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0 = (self.0.rotate_left(23) ^ u64::from(number)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
 }
 

@@ -91,18 +91,17 @@ pub const fn long_access(access: &Access) -> [u64; 3] {
 
 /// Writes an event's record into the first words of `out` and gives their number.
 ///
-/// Fields that the kind does not have are not written.
+/// Fields that the kind does not have are not among them; the words behind are left with anything.
 #[inline]
 pub fn encode_event(event: &Event, out: &mut [u64; RECORD_WORDS_MAX]) -> usize {
     let spec = event.kind.spec();
     out[0] = head(event.kind.tag(), event.detail, event.stack);
     out[1] = event.time.ns;
     let mut len = 2;
+    // Without branches: what the kind does not have is overwritten by the next one that it has.
     for slot in [Slot::Object, Slot::Sequence, Slot::Value, Slot::Extra] {
-        if spec.has(slot) {
-            out[len] = event.slot(slot);
-            len += 1;
-        }
+        out[len] = event.slot(slot);
+        len += usize::from(spec.has(slot));
     }
     len
 }

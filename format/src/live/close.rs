@@ -35,13 +35,16 @@ use crate::chunk::{Chunk, SealScratch, seal};
 use crate::layout::block::block_len;
 use crate::layout::page::{StateWord, phase_code};
 use crate::layout::{
-    BLOCK_ALIGN, BLOCK_HEADER_LEN, BlockError, BlockHeader, BlockKind, BlockState, LossReason,
-    PAGE_LEN, Phase, State,
+    BLOCK_HEADER_LEN, BlockError, BlockHeader, BlockKind, BlockState, LossReason, PAGE_LEN, Phase,
+    State,
 };
 use crate::log::index::IndexWriter;
 use crate::log::{LogBytes, scan};
 use crate::meta::{BlockRecord, ChunkRow};
 use crate::units::{FileOffset, Timestamp};
+
+/// Bytes of the file that are looked at before their pages are given back.
+const MAPPED_MAX: u64 = 1 << 20;
 
 /// A log was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,6 +182,7 @@ impl LiveLog {
         for step in &plan.moves {
             self.copy_block(&bytes, step)?;
         }
+        bytes.advise_done(0..bytes.len());
         let mut free = plan.free_blocks();
         let (mut closed, mut index) = build_index(&space, &plan, &free, &bytes)?;
         let index_len = |index: &[u8]| block_len(index.len() as u64);
@@ -253,7 +257,7 @@ impl LiveLog {
             ..header
         };
         // Nobody else appends any more, so the tail says that the block is there, and can do so last.
-        self.disk.write(at.0 + BLOCK_HEADER_LEN, &padded(payload))?;
+        self.write_payload(at.0, payload)?;
         self.disk.write(at.0, &header.encode())?;
         space.tail = header.end();
         self.publish_tail(space);
@@ -278,7 +282,7 @@ impl LiveLog {
         let payload = header.payload(bytes)?;
         let header = BlockHeader { at: FileOffset(step.to), ..header };
         self.disk.write(step.to, &header.encode())?;
-        self.disk.write(step.to + BLOCK_HEADER_LEN, &padded(payload))?;
+        self.write_payload(step.to, payload)?;
         Ok(())
     }
 
@@ -307,7 +311,7 @@ impl LiveLog {
         if header.end() > first {
             return Ok(first);
         }
-        self.disk.write(plan.end + BLOCK_HEADER_LEN, &padded(index))?;
+        self.write_payload(plan.end, index)?;
         self.disk.write(plan.end, &header.encode())?;
         self.point_at_index(plan.end);
         Ok(plan.end)
@@ -354,7 +358,8 @@ fn build_index(
 ) -> Result<(Closed, Vec<u8>), CloseError> {
     let moved: HashMap<u64, u64> = plan.moves.iter().map(|step| (step.from, step.to)).collect();
     let place = |at: u64| moved.get(&at).copied().unwrap_or(at);
-    let mut index = IndexWriter::default();
+    let mut index = IndexWriter::new(LEVEL_RECORDING);
+    let mut touched = 0;
     let mut closed = Closed { file_len: 0, chunks: 0, events: 0, accesses: 0 };
     let committed = space.chunks.iter().filter(|chunk| chunk.is_committed);
     let mut chunks: Vec<(u64, BlockHeader)> =
@@ -369,6 +374,12 @@ fn build_index(
         closed.events += u64::from(header.c);
         closed.accesses += u64::from(header.d);
         index.push_chunk(ChunkRow::new(FileOffset(at), header.payload_len, chunk.header()));
+        // What is mapped counts as memory of the recorded program.
+        touched += header.payload_len;
+        if touched >= MAPPED_MAX {
+            bytes.advise_done(0..bytes.len());
+            touched = 0;
+        }
     }
     let others = space.others.iter().map(|block| BlockRecord { at: place(block.at), ..*block });
     let mut others: Vec<_> = others.chain(free.iter().map(scan::record_of)).collect();
@@ -380,15 +391,6 @@ fn build_index(
         index.push_gap(&gap);
     }
     Ok((closed, index.finish()))
-}
-
-/// A payload with the zeros that fill up its block.
-fn padded(payload: &[u8]) -> Vec<u8> {
-    let len = payload.len().next_multiple_of(BLOCK_ALIGN as usize);
-    let mut bytes = Vec::with_capacity(len);
-    bytes.extend_from_slice(payload);
-    bytes.resize(len, 0);
-    bytes
 }
 
 #[cfg(test)]

@@ -456,3 +456,47 @@ fn many_threads_append_at_once() {
     assert_eq!((marks(&log), log.gaps()), (expected, [].as_slice()));
     assert!(log.tables().string(StringId::new(701)).is_some());
 }
+
+/// The index leaves fragments to the chunks' own headers; whoever reads a chunk finds them there, or
+/// is told that they are damaged.
+#[test]
+fn a_chunk_of_many_fragments_is_listed_without_them_and_read_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.log");
+    let wide = LiveOptions { slot_len: 1 << 16, ..options() };
+    let live = LiveLog::create(&path, &info(), wide).unwrap();
+    let label = SlotLabel {
+        stream: StreamId::new(0),
+        number: 0,
+        thread: ThreadId::new(0),
+        switch_count: 0,
+        first_time: Timestamp::from_ns(0),
+    };
+    let mut slot = live.acquire_slot(&label).unwrap();
+    for turn in 1..=300_u64 {
+        let switch = Event { value: turn % 3, extra: turn / 3, ..Event::new(EventKind::Switch) };
+        let mark = Event { value: turn, ..Event::new(EventKind::Mark) };
+        for event in [switch, mark] {
+            let mut record = [0; RECORD_WORDS_MAX];
+            let len = encode_event(&event, &mut record);
+            assert!(slot.push(&record[..len]));
+        }
+    }
+    let fragments = |log: &Log| log.chunk(0).unwrap().header().fragments.clone();
+    let before = fragments(&Log::open(&path).unwrap());
+    assert_eq!(before.len(), 300);
+    live.seal(slot, Timestamp::from_ns(1), &mut SealScratch::new()).unwrap();
+    live.close(Timestamp::from_ns(1)).unwrap();
+    let log = Log::open(&path).unwrap();
+    assert_eq!(log.gaps(), []);
+    assert_eq!(fragments(&log), before);
+    assert_eq!(log.threads().len(), 3);
+    assert!(crate::verify::verify(&path).unwrap().is_whole());
+
+    let at = (log.chunks()[0].offset.0 + BLOCK_HEADER_LEN) as usize;
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[at + crate::chunk::CHUNK_HEADER_LEN + 10] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    assert!(Log::open(&path).unwrap().chunk(0).is_err());
+    assert!(!crate::verify::verify(&path).unwrap().is_whole());
+}

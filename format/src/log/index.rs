@@ -1,6 +1,6 @@
 //! The index: the directory of a closed log, so that opening one never scans it.
 
-use crate::chunk::codec::{Compressor, LEVEL_OFFLINE};
+use crate::chunk::codec::Compressor;
 use crate::layout::block::block_len;
 use crate::layout::frame::{FrameError, Frames, put_frame};
 use crate::layout::{BLOCK_ALIGN, PAGE_LEN};
@@ -65,8 +65,9 @@ pub enum IndexError {
 }
 
 /// Collects the directory of a log that is being written, compressed as it comes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct IndexWriter {
+    level: i32,
     payload: Vec<u8>,
     raw: Vec<u8>,
     chunks: Vec<ChunkRow>,
@@ -78,6 +79,21 @@ pub(crate) struct IndexWriter {
 }
 
 impl IndexWriter {
+    /// An empty directory that will be compressed this hard.
+    pub(crate) fn new(level: i32) -> Self {
+        Self {
+            level,
+            payload: Vec::new(),
+            raw: Vec::new(),
+            chunks: Vec::new(),
+            weight: 0,
+            blocks: Vec::new(),
+            gaps: Vec::new(),
+            counts: [0; 3],
+            compressor: Compressor::new(),
+        }
+    }
+
     /// Chunks come by ascending offset.
     pub(crate) fn push_chunk(&mut self, row: ChunkRow) {
         self.counts[0] += 1;
@@ -141,7 +157,7 @@ impl IndexWriter {
     fn put(&mut self, frame: &IndexFrame) {
         self.raw.clear();
         meta::encode_index_frame(frame, &mut self.raw);
-        put_frame(&mut self.compressor, LEVEL_OFFLINE, &self.raw, &mut self.payload);
+        put_frame(&mut self.compressor, self.level, &self.raw, &mut self.payload);
     }
 }
 

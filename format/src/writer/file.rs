@@ -92,7 +92,7 @@ impl<W: Write + Seek> LogWriter<W> {
             sink,
             identity,
             at: PAGE_LEN,
-            index: IndexWriter::default(),
+            index: IndexWriter::new(LEVEL_OFFLINE),
             summary: Summary::default(),
             compressor: Compressor::new(),
             level: LEVEL_OFFLINE,
@@ -206,7 +206,7 @@ impl<W: Write + Seek> LogWriter<W> {
     /// [`WriteError::Io`]; the log then is not complete.
     pub fn finish(mut self) -> Result<(Summary, W), WriteError> {
         let index_at = self.at;
-        let payload = std::mem::take(&mut self.index).finish();
+        let payload = std::mem::replace(&mut self.index, IndexWriter::new(self.level)).finish();
         let index = BlockHeader {
             payload_crc: crc32fast::hash(&payload),
             ..BlockHeader::new(BlockKind::Index, index_at, payload.len() as u64)

@@ -13,7 +13,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use patches::{Feature, INTERNAL_RACE, OFFSETS, PATCHES, Patch, Places, RUNTIME, TESTING_OUTCOME};
+use patches::{
+    FAST_PATHS, Feature, INTERNAL_RACE, LOCK_WORDS, MUTEX, OFFSETS, PATCHES, Patch, Places,
+    RUNTIME, RUNTIME_LOCK_WORDS, TESTING_OUTCOME,
+};
 
 /// An overlay that can be given to `go -overlay`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,6 +161,7 @@ fn patch(read: &dyn Fn(&str) -> io::Result<String>) -> (Files, Vec<String>) {
         let text = apply(&text, patch).unwrap_or(text);
         files.insert((*file).to_owned(), text);
     }
+    let mutexes = MUTEX.iter().copied().find(|file| original(file).is_some());
     let mut append = |file: &'static str, what: &str| {
         let text = files.remove(file).or_else(|| original(file)).unwrap_or_default();
         files.insert(file.to_owned(), text + what);
@@ -166,6 +170,13 @@ fn patch(read: &dyn Fn(&str) -> io::Result<String>) -> (Files, Vec<String>) {
     append("internal/race/race.go", INTERNAL_RACE);
     if has(Feature::Tests) {
         append("testing/testing.go", TESTING_OUTCOME);
+    }
+    if let Some(file) = mutexes.filter(|_| has(Feature::LockWords)) {
+        append(file, LOCK_WORDS);
+        append("runtime/sema.go", RUNTIME_LOCK_WORDS);
+    }
+    if has(Feature::FastPaths) {
+        append("runtime/race_amd64.s", FAST_PATHS);
     }
     let lost = Feature::ALL.into_iter().filter(|&feature| !has(feature));
     (files, lost.map(|feature| feature.loss().to_owned()).collect())
@@ -207,15 +218,20 @@ fn apply(text: &str, patch: &Patch) -> Option<String> {
 }
 
 /// Where a function or type lies: from the one line that begins so to the next that begins with a
-/// brace.
+/// brace, or, in assembly, to the next empty one.
 fn body_of(text: &str, beginning: &str) -> Option<std::ops::Range<usize>> {
     let line = format!("\n{beginning}");
     let start = text.find(&line)? + 1;
     if text[start..].contains(&line) {
         return None;
     }
-    let end = start + text[start..].find("\n}")? + 2;
-    Some(start..end)
+    let rest = &text[start..];
+    let len = if beginning.starts_with("TEXT\t") {
+        rest.find("\n\n").unwrap_or(rest.len())
+    } else {
+        rest.find("\n}")? + 2
+    };
+    Some(start..start + len)
 }
 
 /// Writes the copies and the table of them; gives the table's path.

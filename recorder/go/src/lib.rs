@@ -7,6 +7,8 @@
 
 #![expect(unsafe_code, reason = "names that C code links to")]
 
+mod fast;
+
 use core::arch::naked_asm;
 
 use mmtrace_recorder::go_runtime as runtime;

@@ -1,18 +1,11 @@
 //! A goroutine as the race hooks know it: what Go keeps in `g.racectx`.
 
+use std::mem::offset_of;
+
 use mmtrace_format::{StackId, ThreadId};
 
+use super::activations::{Activation, Activations};
 use super::proc::mix;
-
-/// A function that was entered and has not returned.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Activation {
-    /// The stack of whoever called it.
-    pub(super) callers: StackId,
-    /// How deep in the goroutine's stack it is: bytes from the stack's upper end, which stay the
-    /// same when Go moves the stack.
-    pub(super) depth: u32,
-}
 
 /// What is to be known of a goroutine between two hooks.
 ///
@@ -32,7 +25,7 @@ pub struct Goroutine {
     /// How many fragments it has begun.
     pub(super) fragments: u64,
     /// The functions that are active, outermost first.
-    pub(super) activations: Vec<Activation>,
+    pub(super) activations: Activations,
     /// Where it parked last: what others do for it while it is parked, happens there.
     pub(super) parked_at: StackId,
     /// The code of why it parked, plus one; 0 if it was not parked since it ran last.
@@ -44,6 +37,12 @@ pub struct Goroutine {
 }
 
 impl Goroutine {
+    /// Where the assembly of `recorder/go` finds things.
+    pub(super) const CALLERS: usize = offset_of!(Self, callers);
+    pub(super) const EPOCH: usize = offset_of!(Self, epoch);
+    pub(super) const FRAGMENTS: usize = offset_of!(Self, fragments);
+    pub(super) const ACTIVATIONS: usize = offset_of!(Self, activations);
+
     pub(super) fn new(thread: ThreadId, parent: ThreadId) -> Self {
         Self {
             callers: StackId::UNKNOWN,
@@ -52,7 +51,7 @@ impl Goroutine {
             parent,
             epoch: mix(u64::from(thread.as_u32())),
             fragments: 0,
-            activations: Vec::new(),
+            activations: Activations::new(),
             parked_at: StackId::UNKNOWN,
             parked: 0,
             is_started: false,
@@ -70,17 +69,15 @@ impl Goroutine {
     /// deeper: what a panic has skipped never returned.
     #[inline]
     pub(super) fn unwind_to(&mut self, depth: u32) {
-        while self.activations.last().is_some_and(|last| last.depth >= depth) {
-            if let Some(activation) = self.activations.pop() {
-                self.callers = activation.callers;
-            }
+        while let Some(activation) = self.activations.pop(depth) {
+            self.callers = StackId::new(activation.callers);
         }
     }
 
     /// A function is entered at this depth, with these callers; nothing lies deeper.
     #[inline]
     pub(super) fn enter(&mut self, callee_callers: StackId, depth: u32) {
-        self.activations.push(Activation { callers: self.callers, depth });
+        self.activations.push(Activation::new(self.callers, depth));
         self.callers = callee_callers;
     }
 }

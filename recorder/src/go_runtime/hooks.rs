@@ -20,6 +20,7 @@ use super::layout::{self, Entry};
 use super::proc::{Proc, SCALAR_SIZE};
 use super::recording::Recording;
 use super::walk::StackBounds;
+use crate::stripe;
 
 /// Whether the program has ended: hooks of threads that still run do nothing any more.
 static IS_OVER: AtomicBool = AtomicBool::new(false);
@@ -298,6 +299,8 @@ pub unsafe extern "C" fn malloc(
 ) {
     // SAFETY: see the module.
     let Some(proc) = (unsafe { running(context, g) }) else { return };
+    // Long out of the cache, mostly: on its way while the stack is walked.
+    stripe::prefetch(object);
     let (kind, stack) = if context.is_null() {
         (EventKind::Retire, StackId::UNKNOWN)
     } else {

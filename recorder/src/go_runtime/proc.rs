@@ -4,30 +4,43 @@
 //! processor's log is touched by one thread at a time. The hot paths compare the goroutine with the
 //! one that ran last, look the place up among those known, drop a repetition, store one word and
 //! publish it: no lock, no call, no allocation. Everything else is in [`cold`].
+//!
+//! The same hot paths exist once more in assembly (`recorder/go/src/fast.rs`), which Go calls without
+//! leaving the goroutine's stack; what it cannot do in a few instructions it leaves to these here.
+//! Whoever changes [`Proc::access`] changes it there as well.
 
 mod cold;
 mod tables;
 
+use std::mem::offset_of;
+
 use mmtrace_format::event::word::{self, RECORD_WORDS_MAX};
-use mmtrace_format::{AccessKind, Event, EventKind, StackId};
+use mmtrace_format::{AccessKind, Event, EventKind, StackId, Timestamp};
 
 use self::cold::Cold;
+pub use self::tables::MULTIPLIER;
+use self::tables::Stacks;
 pub(super) use self::tables::mix;
-use self::tables::{Callers, Filter, Places, Stacks};
+pub(super) use self::tables::{Callers, Filter, Places};
 use super::goroutine::Goroutine;
 use super::recording::Recording;
 use super::walk::{StackBounds, Walk};
 use crate::clock::Clock;
 use crate::cursor::Cursor;
+use crate::primitive::AtomicU64;
 use crate::stripe;
 
 /// What a place of code knows of itself: scalar accesses come without a size, and are taken for
 /// their first byte, as Go's own race detector does: whoever writes a variable writes that byte.
-pub(super) const SCALAR_SIZE: u32 = 1;
+pub const SCALAR_SIZE: u32 = 1;
 
 /// See the module.
 pub struct Proc {
     cursor: Cursor<'static>,
+    /// The cursor's words, for the assembly.
+    words: *const AtomicU64,
+    /// How many there are.
+    word_count: usize,
     /// Who runs: what the next record says is done by it. Never null.
     current: *mut Goroutine,
     /// How many fragments it has begun with the one that it is in here.
@@ -37,15 +50,29 @@ pub struct Proc {
     callers: Callers,
     stacks: Stacks,
     clock: Clock,
+    /// What all events get as their time while it is held: zero if each gets its own.
+    held_time: Timestamp,
     cold: Cold,
 }
 
 impl Proc {
+    /// Where the assembly of `recorder/go` finds things.
+    pub(super) const CURSOR: usize = offset_of!(Self, cursor);
+    pub(super) const WORDS: usize = offset_of!(Self, words);
+    pub(super) const WORD_COUNT: usize = offset_of!(Self, word_count);
+    pub(super) const CURRENT: usize = offset_of!(Self, current);
+    pub(super) const FRAGMENTS: usize = offset_of!(Self, fragments);
+    pub(super) const FILTER: usize = offset_of!(Self, filter);
+    pub(super) const PLACES: usize = offset_of!(Self, places);
+    pub(super) const CALLERS: usize = offset_of!(Self, callers);
+
     /// A processor's log, with its first slot.
     pub(super) fn new(recording: &'static Recording) -> Box<Self> {
         let system = Box::leak(Box::new(Goroutine::system(recording.mint_thread())));
         let mut proc = Box::new(Self {
             cursor: cold::nowhere(),
+            words: std::ptr::null(),
+            word_count: 0,
             current: system,
             fragments: 0,
             filter: Filter::new(recording.is_full()),
@@ -53,6 +80,7 @@ impl Proc {
             callers: Callers::new(),
             stacks: Stacks::new(),
             clock: recording.clock(),
+            held_time: Timestamp::default(),
             cold: Cold::new(recording, system),
         });
         proc.begin();
@@ -82,20 +110,33 @@ impl Proc {
         callers: StackId,
         pc: u64,
     ) {
-        if let Some(known) = self.places.find(callers, pc, size) {
-            // SAFETY: who runs here is never null and runs nowhere else.
-            let epoch = unsafe { (*self.current).epoch };
-            if self.filter.repeats(kind, address, known.mark, epoch) {
-                return;
-            }
-            if let Some(prefix) = known.prefix
-                && word::fits_short(address)
-                && self.cursor.push(prefix | word::access_prefix(kind, 0) | address)
-            {
-                return;
-            }
+        // SAFETY: who runs here is never null and runs nowhere else.
+        let epoch = unsafe { (*self.current).epoch };
+        let is_scalar = matches!(kind, AccessKind::Read | AccessKind::Write);
+        let stirred = if is_scalar { 0 } else { u64::from(size) };
+        let seen = self.filter.seen(kind, address, (callers, pc, stirred), epoch);
+        if self.filter.repeats(seen) {
+            return;
+        }
+        self.filter.remember(seen);
+        if let Some(prefix) = self.places.find(callers, pc, size)
+            && word::fits_short(address)
+            && self.cursor.push(prefix | word::access_prefix(kind, 0) | address)
+        {
+            return;
         }
         self.access_cold(kind, address, size, callers, pc);
+    }
+
+    /// Appends an access of the goroutine that runs, whose whole stack is known.
+    #[inline]
+    pub(super) fn access_at(&mut self, kind: AccessKind, address: u64, size: u32, stack: StackId) {
+        // No code is at address 0: nothing is added to the stack. An unknown stack has no place.
+        if stack == StackId::UNKNOWN {
+            self.long_access(kind, address, u64::from(size), stack);
+        } else {
+            self.access(kind, address, size, stack, 0);
+        }
     }
 
     /// The stack of what is called from `address` in a function that was called from `callers`.
@@ -110,7 +151,7 @@ impl Proc {
     /// The stack that begins with `inner` and goes on at a frame pointer.
     ///
     /// # Safety
-    /// As for [`Walk::walk`].
+    /// As for [`Walk::new`].
     #[inline]
     #[expect(unsafe_code, reason = "walks a stack")]
     pub(super) unsafe fn stack_from(
@@ -120,12 +161,12 @@ impl Proc {
         stack: StackBounds,
         outer: StackBounds,
     ) -> StackId {
-        let mut walk = Walk::new();
         // SAFETY: the caller's promise.
-        unsafe { walk.walk(inner, pointer, stack, outer) };
-        match self.stacks.find(walk.hash()) {
+        let walk = unsafe { Walk::new(inner, pointer, stack, outer) };
+        let hash = walk.hash();
+        match self.stacks.find(hash) {
             Some(known) => known,
-            None => self.stack_cold(&walk),
+            None => self.stack_cold(&walk, hash),
         }
     }
 
@@ -152,10 +193,24 @@ impl Proc {
         }
     }
 
+    /// Gives all events the present time until [`Self::release_clock`]: reading the clock costs as much
+    /// as the rest of an event.
+    #[inline]
+    pub(super) fn hold_clock(&mut self) {
+        self.held_time = self.clock.now();
+    }
+
+    /// Ends [`Self::hold_clock`].
+    #[inline]
+    pub(super) fn release_clock(&mut self) {
+        self.held_time = Timestamp::default();
+    }
+
     /// Writes an event now; false if the slot might be full.
     #[inline]
     fn write_event(&mut self, event: &mut Event) -> bool {
-        event.time = self.clock.now();
+        let held = self.held_time;
+        event.time = if held == Timestamp::default() { self.clock.now() } else { held };
         let mut record = [0; RECORD_WORDS_MAX];
         let len = word::encode_event(event, &mut record);
         self.cursor.push_some(record, len)

@@ -35,41 +35,57 @@ impl StackBounds {
     }
 }
 
-/// The return addresses of a stack, innermost first.
-#[derive(Debug)]
-pub(super) struct Walk {
-    addresses: [u64; DEPTH_MAX],
-    len: usize,
-    hash: u64,
+/// A stack that can be walked: where it begins, and where it may lead.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walk<'a> {
+    /// Return addresses that come before the first frame, innermost first.
+    inner: &'a [u64],
+    pointer: u64,
+    stack: StackBounds,
+    outer: StackBounds,
 }
 
-impl Walk {
-    pub(super) const fn new() -> Self {
-        Self { addresses: [0; DEPTH_MAX], len: 0, hash: 0 }
-    }
-
-    /// Walks from the frame pointer `pointer` outwards: first on `stack`, then, if the chain leads
+impl<'a> Walk<'a> {
+    /// A walk from the frame pointer `pointer` outwards: first on `stack`, then, if the chain leads
     /// there, on `outer` (a goroutine's stack under the system's).
     ///
     /// # Safety
-    /// Both stacks are mapped from the frame pointer on, and this thread runs on them (or they are
-    /// of a goroutine that this thread keeps from running).
+    /// As long as it is used, both stacks are mapped from the frame pointer on, and this thread runs
+    /// on them (or they are of a goroutine that this thread keeps from running).
     #[inline]
-    pub(super) unsafe fn walk(
-        &mut self,
-        inner: &[u64],
+    pub(super) const unsafe fn new(
+        inner: &'a [u64],
         pointer: u64,
         stack: StackBounds,
         outer: StackBounds,
-    ) {
-        self.len = 0;
-        self.hash = 0;
-        for &address in inner {
-            self.push(address);
-        }
-        let (mut stack, mut outer) = (stack, outer);
-        let mut pointer = pointer;
-        while self.len < DEPTH_MAX {
+    ) -> Self {
+        Self { inner, pointer, stack, outer }
+    }
+
+    /// A number that two different stacks share once in 2^64. Costs a few instructions a frame.
+    #[inline]
+    pub(super) fn hash(&self) -> u64 {
+        let (mut hash, mut len) = (0_u64, 0_u64);
+        self.each(|address| {
+            hash = (hash.rotate_left(23) ^ address).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            len += 1;
+        });
+        hash ^ len
+    }
+
+    /// The return addresses, innermost first.
+    pub(super) fn addresses(&self) -> Vec<u64> {
+        let mut addresses = Vec::with_capacity(DEPTH_MAX);
+        self.each(|address| addresses.push(address));
+        addresses
+    }
+
+    #[inline]
+    fn each(&self, mut take: impl FnMut(u64)) {
+        self.inner.iter().for_each(|&address| take(address));
+        let (mut stack, mut outer) = (self.stack, self.outer);
+        let mut pointer = self.pointer;
+        for _ in self.inner.len()..DEPTH_MAX {
             if !stack.has_frame(pointer) {
                 if !outer.has_frame(pointer) {
                     return;
@@ -77,35 +93,17 @@ impl Walk {
                 stack = std::mem::take(&mut outer);
             }
             let frame = std::ptr::with_exposed_provenance::<[u64; 2]>(pointer as usize);
-            // SAFETY: inside a stack of ours above its present end: the caller's promise.
+            // SAFETY: inside a stack of ours above its present end: the promise of `new`.
             let [saved, return_address] = unsafe { frame.read_volatile() };
             if return_address < 4096 {
                 return;
             }
-            self.push(return_address);
+            take(return_address);
             // Frames lie one above the other, or on the other stack.
             if saved <= pointer && !outer.has_frame(saved) {
                 return;
             }
             pointer = saved;
         }
-    }
-
-    #[inline]
-    fn push(&mut self, address: u64) {
-        self.addresses[self.len] = address;
-        self.len += 1;
-        self.hash = (self.hash.rotate_left(23) ^ address).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
-
-    /// The return addresses, innermost first.
-    pub(super) fn addresses(&self) -> &[u64] {
-        &self.addresses[..self.len]
-    }
-
-    /// A number that two different stacks share once in 2^64.
-    #[inline]
-    pub(super) fn hash(&self) -> u64 {
-        self.hash ^ self.len as u64
     }
 }

@@ -6,11 +6,15 @@
 #![expect(unsafe_code, reason = "called by Go, with Go's pointers")]
 
 use mmtrace_format::event::DETAIL_MAX;
-use mmtrace_format::{Event, EventKind};
+use mmtrace_format::{AccessKind, Event, EventKind};
 
 use super::goroutine::Goroutine;
-use super::hooks::{recording, running, sync_event};
+use super::hooks::{proc_of, recording, running, stack_here, sync_event};
 use super::layout::{self, Entry};
+use super::proc::Proc;
+
+/// Bytes of the word that says who holds a mutex.
+const LOCK_WORD_SIZE: u32 = 4;
 
 /// Something that is done at a channel, by the goroutine that runs (*this*) and maybe by one that is
 /// parked there (the *peer*). The channel's lock is held.
@@ -82,6 +86,11 @@ pub unsafe extern "C" fn channel(
     use ChannelOperation as Op;
 
     let Some(&operation) = ChannelOperation::ALL.get(operation as usize) else { return };
+    // SAFETY: see the module.
+    if let Some(proc) = unsafe { proc_of(g) } {
+        // What happens at once has one time.
+        proc.hold_clock();
+    }
     let counts = object as usize + layout::entry(Entry::ChannelCounts);
     let counts = Counts(std::ptr::with_exposed_provenance_mut(counts));
     let note = |who, kind, value| {
@@ -113,6 +122,10 @@ pub unsafe extern "C" fn channel(
         Op::Close => note(context, EventKind::ChanClose, 0),
         Op::ReceiveClosed => note(context, EventKind::ChanRecvClosed, 0),
         Op::PeerReceivesClosed => note(peer, EventKind::ChanRecvClosed, 0),
+    }
+    // SAFETY: see the module.
+    if let Some(proc) = unsafe { proc_of(g) } {
+        proc.release_clock();
     }
 }
 
@@ -149,8 +162,37 @@ pub unsafe extern "C" fn operation(
     }
     let detail = (kind >> 8) as u32 & DETAIL_MAX;
     let event = Event { detail, object, value, ..Event::new(known) };
+    match known {
+        // SAFETY: see the module.
+        EventKind::MutexLock | EventKind::MutexUnlock => unsafe { mutex(context, event, g, frame) },
+        // SAFETY: see the module.
+        _ => unsafe { sync_event(context, event, g, frame) },
+    }
+}
+
+/// A mutex is locked or is going to be unlocked. Its own word is changed with that: the overlay has it
+/// done by atomics that tell nothing, but who writes over a mutex that is in use races with it.
+#[inline]
+unsafe fn mutex(context: *mut Goroutine, event: Event, g: usize, frame: u64) {
     // SAFETY: see the module.
-    unsafe { sync_event(context, event, g, frame) };
+    if unsafe { context.as_ref() }.is_none_or(|goroutine| goroutine.ignoring != 0) {
+        return;
+    }
+    // SAFETY: see the module.
+    let Some(proc) = (unsafe { running(context, g) }) else { return };
+    // SAFETY: see the module.
+    let stack = unsafe { stack_here(proc, &[], g, frame) };
+    let word = |proc: &mut Proc| {
+        proc.access_at(AccessKind::AtomicWrite, event.object, LOCK_WORD_SIZE, stack);
+    };
+    // While it is held: after what the lock takes, before what the unlock gives.
+    if event.kind == EventKind::MutexLock {
+        proc.event(Event { stack, ..event });
+        word(proc);
+    } else {
+        word(proc);
+        proc.event(Event { stack, ..event });
+    }
 }
 
 /// A test begins or ends: `kind` is the event's tag, with the outcome from bit 8 on.

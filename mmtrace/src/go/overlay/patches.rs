@@ -23,10 +23,12 @@ pub(super) enum Feature {
     Timers,
     WeakEdges,
     Tests,
+    FastPaths,
+    LockWords,
 }
 
 impl Feature {
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Layout,
         Self::Allocations,
         Self::Channels,
@@ -42,6 +44,8 @@ impl Feature {
         Self::Timers,
         Self::WeakEdges,
         Self::Tests,
+        Self::FastPaths,
+        Self::LockWords,
     ];
 
     /// What the user is told if it cannot be had.
@@ -73,6 +77,13 @@ impl Feature {
             Self::Timers => "Timers are recorded as plain acquires and releases.",
             Self::WeakEdges => "Order that comes from system calls is not marked as weak.",
             Self::Tests => "Tests are not named in the log.",
+            Self::LockWords => {
+                "What mutexes do inside is recorded as atomic operations: recording is slower."
+            }
+            Self::FastPaths => {
+                "Every access and function call takes the long way into the recorder: recording is \
+                 slower, and complete."
+            }
         }
     }
 
@@ -80,6 +91,8 @@ impl Feature {
     pub(super) const fn needs(self) -> Option<Self> {
         match self {
             Self::Layout => None,
+            // Without it the words are what tells.
+            Self::LockWords => Some(Self::Locks),
             _ => Some(Self::Layout),
         }
     }
@@ -131,12 +144,13 @@ const GC: &[&str] = &["runtime/mgc.go"];
 const STACK: &[&str] = &["runtime/stack.go"];
 const SEMA: &[&str] = &["runtime/sema.go"];
 const TIME: &[&str] = &["runtime/time.go"];
-const MUTEX: &[&str] = &["internal/sync/mutex.go", "sync/mutex.go"];
+pub(super) const MUTEX: &[&str] = &["internal/sync/mutex.go", "sync/mutex.go"];
 const RWMUTEX: &[&str] = &["sync/rwmutex.go"];
 const GROUP: &[&str] = &["sync/waitgroup.go"];
 const POOL: &[&str] = &["sync/pool.go"];
 const SYSCALL: &[&str] = &["syscall/syscall_unix.go"];
 const TESTING: &[&str] = &["testing/testing.go"];
+const ASSEMBLY: &[&str] = &["runtime/race_amd64.s"];
 
 use Feature as F;
 use Places as P;
@@ -211,6 +225,14 @@ pub(super) const PATCHES: &[Patch] = &[
         "race.Mmtrace(14|1<<8, 0, unsafe.Pointer(m))", P::Only),
     patch(F::Locks, MUTEX, "func (m *Mutex) Unlock() {", "race.Release(unsafe.Pointer(m))",
         "race.Mmtrace(15, 0, unsafe.Pointer(m))", P::Only),
+    // A mutex's word tells nothing that its lock and unlock do not tell.
+    patch(F::LockWords, MUTEX, "func (m *Mutex) Lock() {", "atomic.CompareAndSwapInt32(", "mmtraceSwap(", P::Only),
+    patch(F::LockWords, MUTEX, "func (m *Mutex) TryLock() bool {", "atomic.CompareAndSwapInt32(", "mmtraceSwap(", P::Only),
+    patch(F::LockWords, MUTEX, "func (m *Mutex) lockSlow() {", "atomic.CompareAndSwapInt32(", "mmtraceSwap(", P::All(2)),
+    patch(F::LockWords, MUTEX, "func (m *Mutex) lockSlow() {", "atomic.AddInt32(", "mmtraceAdd(", P::Only),
+    patch(F::LockWords, MUTEX, "func (m *Mutex) Unlock() {", "atomic.AddInt32(", "mmtraceAdd(", P::Only),
+    patch(F::LockWords, MUTEX, "func (m *Mutex) unlockSlow(", "atomic.CompareAndSwapInt32(", "mmtraceSwap(", P::Only),
+
     patch(F::Locks, RWMUTEX, "func (rw *RWMutex) RLock() {", "race.Acquire(unsafe.Pointer(&rw.readerSem))",
         "race.Mmtrace(17, 0, unsafe.Pointer(rw))", P::Only),
     patch(F::Locks, RWMUTEX, "func (rw *RWMutex) TryRLock() bool {", "race.Acquire(unsafe.Pointer(&rw.readerSem))",
@@ -261,6 +283,22 @@ pub(super) const PATCHES: &[Patch] = &[
         "\tt.runner = callerName(0); race.MmtraceTest(7, t.name)\n", P::Only),
     patch(F::Tests, TESTING, "func tRunner(", "\t\tt.report() // Report after all subtests have finished.\n",
         "\t\tt.report(); race.MmtraceTest(t.mmtraceOutcome(), t.name) // Report after all subtests have finished.\n", P::Only),
+
+    patch(F::FastPaths, ASSEMBLY, "TEXT\truntime·raceread<ABIInternal>(SB),", "JMP\tracecalladdr<>(SB)",
+        "JMP\tmmtraceread<>(SB)", P::Only),
+    patch(F::FastPaths, ASSEMBLY, "TEXT\truntime·racewrite<ABIInternal>(SB),", "JMP\tracecalladdr<>(SB)",
+        "JMP\tmmtracewrite<>(SB)", P::Only),
+    patch(F::FastPaths, ASSEMBLY, "TEXT\truntime·racereadrange<ABIInternal>(SB),", "JMP\tracecalladdr<>(SB)",
+        "JMP\tmmtracereadrange<>(SB)", P::Only),
+    patch(F::FastPaths, ASSEMBLY, "TEXT\truntime·racewriterange<ABIInternal>(SB),", "JMP\tracecalladdr<>(SB)",
+        "JMP\tmmtracewriterange<>(SB)", P::Only),
+    // Called by its own convention: without the wrapper that puts the argument on the stack.
+    patch(F::FastPaths, ASSEMBLY, "TEXT\truntime·racefuncenter(SB),",
+        "racefuncenter(SB), NOSPLIT, $0-8\n\tMOVQ\tcallpc+0(FP), R11\n\tJMP\tracefuncenter<>(SB)",
+        "racefuncenter<ABIInternal>(SB), NOSPLIT, $0-8\n\tMOVQ\tAX, RARG1\n\tJMP\tmmtraceenter<>(SB)", P::Only),
+    patch(F::FastPaths, ASSEMBLY, "TEXT\truntime·racefuncexit(SB),",
+        "racefuncexit(SB), NOSPLIT, $0-0\n\tMOVQ\tg_racectx(R14), RARG0\t// goroutine context\n\t// void __tsan_func_exit(ThreadState *thr);\n\tMOVQ\t$__tsan_func_exit(SB), AX\n\tJMP\tracecall<>(SB)",
+        "racefuncexit<ABIInternal>(SB), NOSPLIT, $0-0\n\tMOVQ\tg_racectx(R14), RARG0\t// goroutine context\n\t// void __tsan_func_exit(ThreadState *thr);\n\tMOVQ\t$__tsan_func_exit(SB), AX\n\tJMP\tmmtraceexit<>(SB)", P::Only),
 ];
 
 /// What is appended to `runtime/race.go`; `{offsets}` becomes the table of offsets.
@@ -307,6 +345,12 @@ var __mmtrace_go_test byte
 //go:cgo_import_static __mmtrace_go_select
 //go:cgo_import_static __mmtrace_go_operation
 //go:cgo_import_static __mmtrace_go_test
+//go:cgo_import_static __mmtrace_go_fast_read
+//go:cgo_import_static __mmtrace_go_fast_write
+//go:cgo_import_static __mmtrace_go_fast_read_range
+//go:cgo_import_static __mmtrace_go_fast_write_range
+//go:cgo_import_static __mmtrace_go_fast_enter
+//go:cgo_import_static __mmtrace_go_fast_exit
 
 var mmtraceTable [{count}]uintptr
 
@@ -424,6 +468,115 @@ func Mmtrace(kind, value uintptr, object unsafe.Pointer)
 
 //go:linkname MmtraceTest
 func MmtraceTest(kind uintptr, name string)
+";
+
+/// What is appended to `runtime/sema.go`, which knows the runtime's own atomics: nobody is told of
+/// those.
+pub(super) const RUNTIME_LOCK_WORDS: &str = "
+// What follows was appended by mmtrace.
+
+// Mutexes are in one of these packages, by version.
+
+//go:linkname internal_sync_mmtraceSwap internal/sync.mmtraceSwap
+//go:nosplit
+func internal_sync_mmtraceSwap(word *int32, old, new int32) bool {
+	return atomic.Casint32(word, old, new)
+}
+
+//go:linkname internal_sync_mmtraceAdd internal/sync.mmtraceAdd
+//go:nosplit
+func internal_sync_mmtraceAdd(word *int32, delta int32) int32 {
+	return atomic.Xaddint32(word, delta)
+}
+
+//go:linkname sync_mmtraceSwap sync.mmtraceSwap
+//go:nosplit
+func sync_mmtraceSwap(word *int32, old, new int32) bool {
+	return atomic.Casint32(word, old, new)
+}
+
+//go:linkname sync_mmtraceAdd sync.mmtraceAdd
+//go:nosplit
+func sync_mmtraceAdd(word *int32, delta int32) int32 {
+	return atomic.Xaddint32(word, delta)
+}
+";
+
+/// What is appended to the file of mutexes.
+pub(super) const LOCK_WORDS: &str = "
+// What follows was appended by mmtrace.
+
+//go:linkname mmtraceSwap
+func mmtraceSwap(word *int32, old, new int32) bool
+
+//go:linkname mmtraceAdd
+func mmtraceAdd(word *int32, delta int32) int32
+
+var _ = atomic.AddInt32
+";
+
+/// What is appended to `runtime/race_amd64.s`: what the routines in `recorder/go/src/fast.rs` expect
+/// in registers. They return to the caller themselves, or go on at R11.
+pub(super) const FAST_PATHS: &str = "
+// What follows was appended by mmtrace. See `recorder/go/src/fast.rs`.
+
+#define MMTRACE_ACCESS(fast) \\
+	MOVQ	g_racectx(R14), RARG0 \\
+	CMPQ	RARG1, runtime·racearenastart(SB) \\
+	JB	data \\
+	CMPQ	RARG1, runtime·racearenaend(SB) \\
+	JB	call \\
+data: \\
+	CMPQ	RARG1, runtime·racedatastart(SB) \\
+	JB	ret \\
+	CMPQ	RARG1, runtime·racedataend(SB) \\
+	JAE	ret \\
+call: \\
+	MOVQ	g_m(R14), R13 \\
+	MOVQ	m_p(R13), R12 \\
+	LEAQ	racecall<>(SB), R11 \\
+	TESTQ	R12, R12 \\
+	JEQ	slow \\
+	MOVQ	p_raceprocctx(R12), R12 \\
+	JMP	fast(SB) \\
+slow: \\
+	JMP	R11 \\
+ret: \\
+	RET
+
+TEXT	mmtraceread<>(SB), NOSPLIT, $0-0
+	MMTRACE_ACCESS(__mmtrace_go_fast_read)
+
+TEXT	mmtracewrite<>(SB), NOSPLIT, $0-0
+	MMTRACE_ACCESS(__mmtrace_go_fast_write)
+
+TEXT	mmtracereadrange<>(SB), NOSPLIT, $0-0
+	MMTRACE_ACCESS(__mmtrace_go_fast_read_range)
+
+TEXT	mmtracewriterange<>(SB), NOSPLIT, $0-0
+	MMTRACE_ACCESS(__mmtrace_go_fast_write_range)
+
+TEXT	mmtraceenter<>(SB), NOSPLIT, $0-0
+	MOVQ	g_racectx(R14), RARG0
+	MOVQ	g_m(R14), R13
+	MOVQ	m_p(R13), R12
+	MOVQ	(g_stack+stack_hi)(R14), R13
+	LEAQ	mmtraceenterslow<>(SB), R11
+	TESTQ	R12, R12
+	JEQ	slow
+	MOVQ	p_raceprocctx(R12), R12
+	JMP	__mmtrace_go_fast_enter(SB)
+slow:
+	JMP	R11
+
+TEXT	mmtraceenterslow<>(SB), NOSPLIT|NOFRAME, $0-0
+	MOVQ	RARG1, R11
+	JMP	racefuncenter<>(SB)
+
+TEXT	mmtraceexit<>(SB), NOSPLIT, $0-0
+	MOVQ	(g_stack+stack_hi)(R14), R13
+	LEAQ	racecall<>(SB), R11
+	JMP	__mmtrace_go_fast_exit(SB)
 ";
 
 /// What is appended to `testing/testing.go`.

@@ -177,9 +177,9 @@ impl Proc {
 
     #[cold]
     #[inline(never)]
-    pub(super) fn stack_cold(&mut self, walk: &Walk) -> StackId {
-        let stack = self.cold.recording.stack(walk.addresses());
-        self.stacks.insert(walk.hash(), stack);
+    pub(super) fn stack_cold(&mut self, walk: &Walk<'_>, hash: u64) -> StackId {
+        let stack = self.cold.recording.stack(&walk.addresses());
+        self.stacks.insert(hash, stack);
         stack
     }
 
@@ -210,7 +210,7 @@ impl Proc {
 
     /// Hands the slot over to be sealed.
     pub(in super::super) fn give_slot(&mut self) {
-        self.cursor = nowhere();
+        self.set_cursor(nowhere());
         if let Some(slot) = self.cold.slot.take() {
             self.cold.recording.give(slot, self.clock.now());
         }
@@ -230,8 +230,14 @@ impl Proc {
         };
         let Some(slot) = self.cold.recording.acquire_slot(&label) else { return };
         self.cold.next_chunk += 1;
-        self.cursor = cursor_of(&slot);
+        self.set_cursor(cursor_of(&slot));
         self.cold.slot = Some(slot);
+    }
+
+    fn set_cursor(&mut self, cursor: Cursor<'static>) {
+        self.words = cursor.words().as_ptr();
+        self.word_count = cursor.words().len();
+        self.cursor = cursor;
     }
 
     /// Who ran last has ended: nobody runs here until the next switch.
