@@ -229,7 +229,7 @@ fn files_that_are_no_logs_are_told_apart() {
     );
     assert_eq!(
         message("newer"),
-        "newer: byte 8: the log has format version 9.1, this program reads 1.x"
+        "newer: byte 8: the log has format version 9.0, this program reads 1.x"
     );
     assert!(message("damaged").starts_with("damaged: byte 0: the header has checksum 0x"));
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use mmtrace_fixtures::go;
 use mmtrace_format::EventKind;
-use mmtrace_format::chunk::AccessColumns;
+use mmtrace_format::chunk::{AccessColumns, LaneDecoder};
 use mmtrace_format::log::{GapReason, Log, OpenError};
 
 use super::events_of;
@@ -57,9 +57,9 @@ fn killed_at(moment: u64, program: &Path, folder: &Folder) -> ([Told; GOROUTINES
 
 /// How many accesses to an address a log has.
 fn accesses_of(log: &Log, address: u64) -> u64 {
-    let mut columns = AccessColumns::default();
+    let (mut decoder, mut columns) = (LaneDecoder::default(), AccessColumns::default());
     let counts = (0..log.chunks().len()).map(|chunk| {
-        log.chunk(chunk).unwrap().decode_accesses(&mut columns).unwrap();
+        log.chunk(chunk).unwrap().decode_accesses(&mut decoder, &mut columns).unwrap();
         columns.addresses.iter().filter(|&&accessed| accessed == address).count() as u64
     });
     counts.sum()
