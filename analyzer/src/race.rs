@@ -11,7 +11,10 @@
 //! 1. `filter`: `FastTrack` (Flanagan and Freund, PLDI 2009) on granules of 8 bytes, for yes or
 //!    no. Accesses are routed by a hash of their granule to a fixed number of shards.
 //! 2. `refine`: only the accesses of the granules found, byte by byte, against all earlier ones:
-//!    every pair of sites, with counts.
+//!    every pair of sites, with counts. Chunks that touch no suspect memory are not decoded again.
+//!
+//! A log without races is walked once. Whatever else needs the events in merged order, and no clocks,
+//! rides on the first walk ([`detect_beside`]).
 //!
 //! # Where we differ
 //! The filter is blind to which bytes of a granule an access touches, so that it may say yes too

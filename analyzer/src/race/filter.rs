@@ -12,7 +12,8 @@
 //! kept beside, because they conflict with plain ones only.
 //!
 //! # Memory
-//! 32 bytes a granule, at most 5/8 full, and the sets of concurrent readers. When that is beyond
+//! 32 bytes a granule, at most 5/8 full, and the sets of concurrent readers: a cache line each, and 4
+//! bytes a chain for those of many chains. When that is beyond
 //! the budget, half of the shards are put off to another pass over the log.
 
 mod epochs;
