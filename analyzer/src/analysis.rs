@@ -1,5 +1,6 @@
 //! From a log to its report: which passes run, in which order, and what each contributes.
 
+mod beside;
 mod blocked;
 mod gaps;
 mod heap;
@@ -10,21 +11,21 @@ use std::collections::BTreeSet;
 use mmtrace_format::table::Tables;
 use mmtrace_format::{Log, ModuleId, ThreadId};
 
-use crate::blocked::Watch;
-use crate::context::Context;
+use crate::context::{Context, Lives};
 use crate::finding::grouping::{NamedStacks, bugs};
 use crate::finding::race::{Writer, questions};
 use crate::finding::{Finding, FindingKind};
-use crate::heap::{HeapHistory, Limits, LiveHeap};
+use crate::heap::HeapHistory;
 use crate::options::{AnalyzeError, Options, Progress};
 use crate::order::{Merge, Trace};
-use crate::race::{RacePair, Races, detect};
+use crate::race::{RacePair, Races, detect_beside};
 use crate::report::{
     BlockedSummary, BlockedThread, HeapSummary, LogFacts, RaceSummary, Report, ReportedGap, SCHEMA,
     Summary, Verdict,
 };
 use crate::symbol::trim::is_go_runtime;
 use crate::symbol::{Section, Symbols};
+use beside::Beside;
 
 /// What an analysis reads besides the events themselves.
 pub struct Input<'a> {
@@ -70,10 +71,10 @@ pub fn analyze(
         chunk_gap: &|chunk, what| log::chunk_gap(log, chunk, what),
     };
     let trace = Trace::new(log);
+    let mut beside = Beside::new(&trace, &input, options);
     // The pool's threads share the trace; what is not shared (names) stays on this one.
-    options
-        .install(|| detect(&trace, options, progress))
-        .map(|races| report_of(&trace, &races, &input, options, progress))
+    let races = options.install(|| detect_beside(&trace, options, progress, &mut beside))?;
+    Ok(report_of(&trace, &races, beside, &input, progress))
 }
 
 /// The names of a log's stacks, from its tables and the symbols in it.
@@ -89,14 +90,16 @@ pub fn report(
     options: &Options,
     progress: &dyn Progress,
 ) -> Report {
-    report_of(trace, &detect(trace, options, progress), input, options, progress)
+    let mut beside = Beside::new(trace, input, options);
+    let races = detect_beside(trace, options, progress, &mut beside);
+    report_of(trace, &races, beside, input, progress)
 }
 
 fn report_of(
     trace: &Trace<'_>,
     races: &Races,
+    beside: Beside<'_>,
     input: &Input<'_>,
-    options: &Options,
     progress: &dyn Progress,
 ) -> Report {
     let mut symbols = Symbols::new(input.tables, input.sections)
@@ -104,28 +107,24 @@ fn report_of(
     let mut stacks = NamedStacks::default();
     let bugs = bugs(&races.pairs, &mut stacks, &mut symbols);
 
-    progress.phase("context", trace.totals().events);
-    let limits = Limits::within(options.memory);
-    let questions = questions(&bugs, &races.pairs);
-    let mut context = Context::new(
-        trace.threads(),
-        questions,
-        LiveHeap::new(limits).with_collector(input.is_collected),
-    );
-    let mut watch = Watch::new(trace);
-    Merge::new(trace).run(&mut (&mut context, &mut watch));
-    progress.advance(trace.totals().events);
+    let mut context = Context::new(trace.threads(), questions(&bugs, &races.pairs));
+    if !bugs.is_empty() {
+        progress.phase("context", trace.totals().events);
+        Merge::new(trace).run(&mut context);
+        progress.advance(trace.totals().events);
+    }
 
-    let pairs = &races.pairs;
+    let Beside { lives, watch, heap } = beside;
     let (symbols, stacks) = (&mut symbols, &mut stacks);
-    let mut findings = Writer { pairs, context: &context, symbols, stacks }.findings(&bugs);
+    let (pairs, answers) = (&races.pairs, context.answers());
+    let mut findings = Writer { pairs, lives: &lives, answers, symbols, stacks }.findings(&bugs);
     let waiting = watch.finish();
-    let mut names = blocked::Names { context: &context, symbols };
+    let mut names = blocked::Names { lives: &lives, symbols };
     let mut blocked = names.threads(&waiting);
     findings.extend(names.findings(&waiting, &blocked));
     // The collector's goroutines and their like always wait, for nothing that the program does.
     blocked.retain(|thread| !is_go_runtime(&thread.stack));
-    let history = context.into_heap().map(LiveHeap::finish);
+    let history = heap.finish();
     findings.extend(history.iter().flat_map(|history| heap::findings(history, symbols)));
     // Stable: within a severity, the order in which they were found.
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
@@ -188,7 +187,7 @@ fn blocked_summary(blocked: &[BlockedThread], findings: &[Finding]) -> BlockedSu
     }
 }
 
-fn thread_name(context: &Context<'_>, symbols: &Symbols<'_>, thread: ThreadId) -> Option<String> {
-    let name = symbols.string(context.life(thread)?.name);
+fn thread_name(lives: &Lives<'_>, symbols: &Symbols<'_>, thread: ThreadId) -> Option<String> {
+    let name = symbols.string(lives.life(thread)?.name);
     (!name.is_empty()).then(|| name.to_owned())
 }

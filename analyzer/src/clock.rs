@@ -20,6 +20,7 @@ use std::fmt;
 
 pub use chains::Chains;
 use tree::Node;
+pub use tree::Spare;
 
 /// An entry of a vector clock: a chain of threads, each of which happens before the next.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,13 +104,25 @@ impl VectorClock {
         }
     }
 
+    /// The times of the first slots, as they lie in memory: all there are, for a narrow clock.
+    #[inline]
+    pub fn first_times(&self) -> &[LocalTime] {
+        self.root.as_ref().map_or(&[], Node::first_times)
+    }
+
     /// Makes `epoch` known. Says whether that was news.
     #[inline]
     pub fn learn(&mut self, epoch: Epoch) -> bool {
+        self.learn_in(epoch, &mut Spare::default())
+    }
+
+    /// The same, with memory from `spare` if some is needed.
+    #[inline]
+    pub fn learn_in(&mut self, epoch: Epoch, spare: &mut Spare) -> bool {
         if epoch.time <= self.time_of(epoch.slot) {
             return false;
         }
-        tree::raise(&mut self.root, epoch.slot.0, epoch.time);
+        tree::raise(&mut self.root, epoch.slot.0, epoch.time, spare);
         true
     }
 
@@ -118,9 +131,22 @@ impl VectorClock {
     /// Costs what differs: subtrees that both share are not looked into.
     #[inline]
     pub fn join(&mut self, other: &Self) -> bool {
+        self.join_in(other, &mut Spare::default())
+    }
+
+    /// The same, with memory from `spare` if some is needed.
+    #[inline]
+    pub fn join_in(&mut self, other: &Self, spare: &mut Spare) -> bool {
         match &other.root {
-            Some(theirs) => tree::join(&mut self.root, theirs),
+            Some(theirs) => tree::join(&mut self.root, theirs, spare),
             None => false,
+        }
+    }
+
+    /// The clock is not needed any more: its memory may serve another one.
+    pub fn recycle(self, spare: &mut Spare) {
+        if let Some(root) = self.root {
+            spare.give(root);
         }
     }
 

@@ -1,18 +1,19 @@
 //! What surrounds an access: where its thread came from, what it held, what it synchronised last.
 //!
 //! One walk in merged order, without clocks, answers the questions about all accesses that a report
-//! shows, and feeds the heap on the way. It keeps a few dozen bytes a thread and, of the heap, only
-//! the blocks that hold an address in question.
+//! shows. It keeps a few dozen bytes a thread and, of the heap, only the blocks that hold an address
+//! in question.
 
-use std::collections::{HashMap, HashSet};
+mod lives;
+
 use std::sync::LazyLock;
 
 use mmtrace_format::event::MemoryOrder;
 use mmtrace_format::{Address, Event, EventKind, StackId, StringId, ThreadId};
 
-use crate::heap::LiveHeap;
 use crate::order::{EventRef, MergeSink, OrderGap};
 use crate::rules::{RULES, Rule};
+pub use lives::{Life, Lives};
 
 /// An access to be told about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,32 +82,20 @@ pub struct Block {
     pub thread: ThreadId,
 }
 
-/// Where a thread came from, and where it got to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Life {
-    /// Its name; the empty string if it has none.
-    pub name: StringId,
-    /// The spawn that started it, and where that is in the program.
-    pub started: Option<(EventRef, StackId)>,
-    test: Option<StringId>,
-}
+/// In place of a place: nothing is asked about the thread.
+const NONE: usize = usize::MAX;
 
 /// The walk.
 #[derive(Debug)]
 pub struct Context<'t> {
-    /// All threads, ascending: places here are dense numbers.
-    threads: &'t [ThreadId],
-    heap: LiveHeap,
-    has_heap: bool,
-    lives: Vec<Life>,
+    lives: Lives<'t>,
     questions: Vec<Question>,
     answers: Vec<Surroundings>,
-    /// The questions about each thread.
-    pending: HashMap<usize, Pending>,
+    /// By dense number: the place of the questions about the thread; [`NONE`].
+    places: Vec<usize>,
+    pending: Vec<Pending>,
     /// The addresses in question, ascending, and the blocks that hold them at the moment.
     blocks: Vec<(u64, Option<Block>)>,
-    tests: HashSet<StringId>,
-    tests_over: HashSet<StringId>,
     position: u64,
 }
 
@@ -127,14 +116,17 @@ struct Pending {
 
 impl<'t> Context<'t> {
     /// A walk over a log of these threads, ascending, that answers these questions.
-    pub fn new(threads: &'t [ThreadId], questions: Vec<Question>, heap: LiveHeap) -> Self {
-        let mut pending: HashMap<usize, Pending> = HashMap::new();
+    pub fn new(threads: &'t [ThreadId], questions: Vec<Question>) -> Self {
+        let (mut places, mut pending) = (vec![NONE; threads.len()], Vec::<Pending>::new());
         for (index, question) in questions.iter().enumerate() {
-            if let Ok(dense) = threads.binary_search(&question.event.thread) {
-                pending.entry(dense).or_default().questions.push(index);
+            let Ok(dense) = threads.binary_search(&question.event.thread) else { continue };
+            if places[dense] == NONE {
+                places[dense] = pending.len();
+                pending.push(Pending::default());
             }
+            pending[places[dense]].questions.push(index);
         }
-        for thread in pending.values_mut() {
+        for thread in &mut pending {
             thread.questions.sort_by_key(|&index| questions[index].event.index);
         }
         let mut blocks: Vec<(u64, Option<Block>)> =
@@ -142,16 +134,12 @@ impl<'t> Context<'t> {
         blocks.sort_unstable_by_key(|&(address, _)| address);
         blocks.dedup_by_key(|&mut (address, _)| address);
         Self {
-            threads,
-            heap,
-            has_heap: false,
-            lives: vec![Life::default(); threads.len()],
+            lives: Lives::new(threads),
             answers: vec![Surroundings::default(); questions.len()],
             questions,
+            places,
             pending,
             blocks,
-            tests: HashSet::new(),
-            tests_over: HashSet::new(),
             position: 0,
         }
     }
@@ -161,32 +149,10 @@ impl<'t> Context<'t> {
         &self.answers
     }
 
-    /// What is known of a thread.
-    pub fn life(&self, thread: ThreadId) -> Option<&Life> {
-        self.lives.get(self.dense(thread)?)
-    }
-
-    /// The tests that were begun, in no order.
-    pub fn tests(&self) -> impl Iterator<Item = StringId> {
-        self.tests.iter().copied()
-    }
-
-    /// The heap at the end, if the log has anything about it.
-    pub fn into_heap(self) -> Option<LiveHeap> {
-        self.has_heap.then_some(self.heap)
-    }
-
-    fn dense(&self, thread: ThreadId) -> Option<usize> {
-        match self.threads.get(thread.index()) {
-            Some(&found) if found == thread => Some(thread.index()),
-            _ => self.threads.binary_search(&thread).ok(),
-        }
-    }
-
     /// Notes what is known when the thread reaches its questions before `end`.
     fn reach(&mut self, dense: usize, end: u64) {
-        let Some(pending) = self.pending.get_mut(&dense) else { return };
-        let test = self.lives[dense].test;
+        let Some(pending) = self.pending.get_mut(self.places[dense]) else { return };
+        let test = self.lives.test_of(dense);
         while let Some(&index) = pending.questions.get(pending.reached) {
             let question = self.questions[index];
             if question.event.index >= end {
@@ -199,8 +165,8 @@ impl<'t> Context<'t> {
                 acquire_before: pending.acquire,
                 locks: pending.locks.clone(),
                 block: block.ok().and_then(|place| self.blocks[place].1),
-                test,
-                test_over: test.is_some_and(|test| self.tests_over.contains(&test)),
+                test: test.map(|(test, _)| test),
+                test_over: test.is_some_and(|(_, is_over)| is_over),
                 ..Surroundings::default()
             };
         }
@@ -208,7 +174,7 @@ impl<'t> Context<'t> {
 
     /// Tells the thread's questions, those behind it and those to come, of an event.
     fn tell(&mut self, dense: usize, sync: &SyncEvent) {
-        let Some(pending) = self.pending.get_mut(&dense) else { return };
+        let Some(pending) = self.pending.get_mut(self.places[dense]) else { return };
         if synchronises(sync.event.kind) {
             for &index in &pending.questions[pending.with_after..pending.reached] {
                 self.answers[index].after = Some(*sync);
@@ -258,32 +224,6 @@ impl<'t> Context<'t> {
             _ => {}
         }
     }
-
-    /// Follows the thread's life.
-    fn live(&mut self, dense: usize, sync: &SyncEvent) {
-        let event = &sync.event;
-        let life = &mut self.lives[dense];
-        match event.kind {
-            EventKind::Name => life.name = StringId::new(low_32(event.value)),
-            EventKind::TestStart => {
-                let test = StringId::new(low_32(event.value));
-                life.test = Some(test);
-                self.tests.insert(test);
-            }
-            EventKind::TestEnd => {
-                self.tests_over.insert(StringId::new(low_32(event.value)));
-            }
-            EventKind::Spawn => {
-                let test = life.test;
-                if let Some(child) = self.dense(ThreadId::new(low_32(event.value))) {
-                    let child = &mut self.lives[child];
-                    child.started = Some((sync.at, event.stack));
-                    child.test = test;
-                }
-            }
-            _ => {}
-        }
-    }
 }
 
 impl Pending {
@@ -310,16 +250,12 @@ impl MergeSink for Context<'_> {
         let sync = SyncEvent { at, position: self.position, event: *event };
         self.position += 1;
         match event.kind {
-            EventKind::Alloc | EventKind::Free => {
-                self.has_heap = true;
-                self.follow_blocks(at.thread, event);
-            }
+            EventKind::Alloc | EventKind::Free => self.follow_blocks(at.thread, event),
             _ => {
                 self.tell(dense, &sync);
-                self.live(dense, &sync);
+                self.lives.event(dense, at, event);
             }
         }
-        self.heap.event(event);
     }
 
     fn accesses(&mut self, dense: usize, first: EventRef, _: usize, _: u32, count: u32) {
@@ -331,10 +267,6 @@ impl MergeSink for Context<'_> {
     }
 
     fn gap(&mut self, _gap: &OrderGap) {}
-}
-
-fn low_32(value: u64) -> u32 {
-    u32::try_from(value).unwrap_or(u32::MAX)
 }
 
 /// Bits of [`ROLES`].

@@ -8,7 +8,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 /// For `HashMap<K, V, FastHash>`.
 pub(crate) type FastHash = BuildHasherDefault<FastHasher>;
 
-const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
+pub(crate) const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// See the module.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,9 +43,9 @@ impl Hasher for FastHasher {
     }
 }
 
-/// Spreads a number over 64 bits: the high bits are the good ones. A bijection.
+/// The `bits` high bits of a multiplicative hash: where a number goes in a table of 2^`bits`. One
+/// multiplication; neighbours go far from each other. `bits` is from 1 to 64.
 #[inline]
-pub(crate) const fn spread(number: u64) -> u64 {
-    let mixed = (number ^ (number >> 32)).wrapping_mul(MULTIPLIER);
-    (mixed ^ (mixed >> 29)).wrapping_mul(MULTIPLIER)
+pub(crate) const fn place(number: u64, multiplier: u64, bits: u32) -> usize {
+    (number.wrapping_mul(multiplier) >> (u64::BITS - bits)) as usize
 }

@@ -30,6 +30,7 @@ use std::collections::HashMap;
 
 use mmtrace_format::{Address, Event, EventKind, StackId, StringId, Timestamp};
 
+use crate::hash::FastHash;
 pub use growth::GrowthVerdict;
 use growth::{Growth, judge};
 use series::{BinWidth, Series};
@@ -90,7 +91,7 @@ pub struct LiveHeap {
     limits: Limits,
     width: BinWidth,
     points: usize,
-    blocks: HashMap<u64, Block>,
+    blocks: HashMap<u64, Block, FastHash>,
     sites: Vec<Site>,
     site_of: HashMap<StackId, u32>,
     total: Series,
@@ -182,7 +183,7 @@ impl LiveHeap {
             limits,
             width: BinWidth::FINEST,
             points: 0,
-            blocks: HashMap::new(),
+            blocks: HashMap::default(),
             sites: Vec::new(),
             site_of: HashMap::new(),
             total: Series::new(BinWidth::FINEST),

@@ -33,7 +33,7 @@ use mmtrace_format::{AccessKind, Address, StackId, ThreadId};
 
 use crate::clock::Epoch;
 use crate::options::{Options, Progress};
-use crate::order::{EventRef, OrderGap, Trace};
+use crate::order::{EventRef, MergeSink, OrderGap, Trace};
 use filter::Filter;
 use refine::{Collector, Tallies};
 use window::{AccessLanes, Scanned, scan};
@@ -139,6 +139,17 @@ pub struct RaceGap {
 
 /// Finds all races of a log. Runs on the present `rayon` pool.
 pub fn detect(trace: &Trace<'_>, options: &Options, progress: &dyn Progress) -> Races {
+    detect_beside(trace, options, progress, &mut ())
+}
+
+/// The same, and shows everything in merged order, once, to `observer`: the walk is the same, and
+/// its cost is hidden behind the accesses.
+pub fn detect_beside(
+    trace: &Trace<'_>,
+    options: &Options,
+    progress: &dyn Progress,
+    observer: &mut (impl MergeSink + Send),
+) -> Races {
     let mut races = Races::default();
     let records = trace.totals().events + trace.totals().accesses;
     let mut lanes = AccessLanes::new(trace, options.memory);
@@ -146,7 +157,11 @@ pub fn detect(trace: &Trace<'_>, options: &Options, progress: &dyn Progress) -> 
     while let Some(shards) = to_do.pop() {
         progress.phase("filter", records);
         let mut filter = Filter::new(shards, options.memory);
-        let scanned = scan(trace, &mut lanes, &mut filter, progress);
+        let scanned = if races.passes == 0 {
+            scan(trace, &mut lanes, &mut filter, observer, progress)
+        } else {
+            scan(trace, &mut lanes, &mut filter, &mut (), progress)
+        };
         let (found, put_off) = filter.finish();
         suspects.extend(found);
         to_do.extend(put_off);
@@ -157,7 +172,7 @@ pub fn detect(trace: &Trace<'_>, options: &Options, progress: &dyn Progress) -> 
     while let Some(shards) = to_do.pop().filter(|_| !suspects.is_empty()) {
         progress.phase("refine", records);
         let mut collector = Collector::new(&suspects, shards, options.memory);
-        scan(trace, &mut lanes, &mut collector, progress);
+        scan(trace, &mut lanes, &mut collector, &mut (), progress);
         let (found, put_off) = collector.finish();
         tallies = tallies.merge(found);
         to_do.extend(put_off);

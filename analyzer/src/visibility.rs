@@ -20,7 +20,7 @@
 
 use std::collections::HashMap;
 
-use mmtrace_format::chunk::AccessColumns;
+use mmtrace_format::chunk::{AccessColumns, LaneDecoder};
 use mmtrace_format::{Access, EventKind, ThreadId};
 
 use crate::explain::{What, moment};
@@ -71,6 +71,7 @@ pub fn visible_writes(trace: &Trace<'_>, read: EventRef) -> Option<Visible> {
         writes: Vec::new(),
         values: HashMap::new(),
         lanes: HashMap::new(),
+        decoder: LaneDecoder::default(),
         truncated: false,
     };
     walk(trace, &mut follow);
@@ -121,6 +122,7 @@ struct Follow<'t> {
     /// The last atomic operation of each thread: its place, its object and the value it left.
     values: HashMap<ThreadId, (EventRef, u64, u64)>,
     lanes: HashMap<usize, AccessColumns>,
+    decoder: LaneDecoder,
     truncated: bool,
 }
 
@@ -151,10 +153,10 @@ impl SyncVisitor for Follow<'_> {
         if self.lanes.len() >= LANES_MAX && !self.lanes.contains_key(&chunk) {
             self.lanes.clear();
         }
-        let trace = self.trace;
+        let (trace, decoder) = (self.trace, &mut self.decoder);
         let lane = self.lanes.entry(chunk).or_insert_with(|| {
             let mut columns = AccessColumns::default();
-            if trace.lanes().decode_accesses(chunk, &mut columns).is_err() {
+            if trace.lanes().decode_accesses(chunk, decoder, &mut columns).is_err() {
                 columns.clear();
             }
             columns

@@ -8,7 +8,8 @@
 use divan::Bencher;
 use divan::counter::BytesCount;
 use mmtrace_format::chunk::{
-    AccessColumns, Chunk, OpenChunk, SealScratch, SealedChunk, SyncColumns, codec, seal,
+    AccessColumns, Chunk, LaneDecoder, OpenChunk, SealScratch, SealedChunk, SyncColumns, codec,
+    seal,
 };
 use mmtrace_format::{
     Access, AccessKind, Address, Event, EventKind, StackId, StreamId, ThreadId, Timestamp,
@@ -111,10 +112,11 @@ fn decode_to_columns(bencher: Bencher<'_, '_>, name: &str) {
     let open = program(name);
     let sealed = sealed(&open, &mut SealScratch::new());
     let (mut events, mut accesses) = (SyncColumns::default(), AccessColumns::default());
+    let mut decoder = LaneDecoder::default();
     bencher.counter(BytesCount::new(open.len() * 8)).bench_local(|| {
         let chunk = Chunk::parse(&sealed.bytes).expect("just sealed");
-        chunk.decode_sync(&mut events).expect("just sealed");
-        chunk.decode_accesses(&mut accesses).expect("just sealed");
+        chunk.decode_sync(&mut decoder, &mut events).expect("just sealed");
+        chunk.decode_accesses(&mut decoder, &mut accesses).expect("just sealed");
         accesses.len() + events.events.len()
     });
 }

@@ -29,6 +29,7 @@ pub use crate::event::word::AccessContext;
 use crate::id::{StreamId, ThreadId};
 use crate::units::Timestamp;
 
+use codec::Decompressor;
 use column::Reader;
 
 /// The most raw words a chunk may have been made of: what a decoder must be ready for.
@@ -186,6 +187,15 @@ pub enum ChunkError {
     },
 }
 
+/// The working memory of decoding, to be reused from lane to lane: what was decoded holds none of it.
+#[derive(Debug, Default)]
+pub struct LaneDecoder {
+    decompressor: Decompressor,
+    /// The lane's columns, decompressed.
+    bytes: Vec<u8>,
+    model: access_lane::Model,
+}
+
 /// Where a lane lies in a chunk's bytes, and what it must be.
 #[derive(Clone, Copy, Debug)]
 struct LaneExtent {
@@ -263,10 +273,14 @@ impl<'a> Chunk<'a> {
     ///
     /// # Errors
     /// [`ChunkError`] if the lane is damaged; `columns` is then empty.
-    pub fn decode_sync(&self, columns: &mut SyncColumns) -> Result<(), ChunkError> {
-        let result = self
-            .lane_bytes(self.sync, "sync lane")
-            .and_then(|bytes| sync_lane::decode(bytes, self.sync.raw_len, &self.header, columns));
+    pub fn decode_sync(
+        &self,
+        decoder: &mut LaneDecoder,
+        columns: &mut SyncColumns,
+    ) -> Result<(), ChunkError> {
+        let result = self.lane_bytes(self.sync, "sync lane").and_then(|bytes| {
+            sync_lane::decode(bytes, self.sync.raw_len, &self.header, decoder, columns)
+        });
         if result.is_err() {
             columns.clear();
         }
@@ -277,11 +291,15 @@ impl<'a> Chunk<'a> {
     ///
     /// # Errors
     /// [`ChunkError`] if the lane is damaged; `columns` is then empty.
-    pub fn decode_accesses(&self, columns: &mut AccessColumns) -> Result<(), ChunkError> {
+    pub fn decode_accesses(
+        &self,
+        decoder: &mut LaneDecoder,
+        columns: &mut AccessColumns,
+    ) -> Result<(), ChunkError> {
         let count = self.header.access_count as usize;
-        let result = self
-            .lane_bytes(self.access, "access lane")
-            .and_then(|bytes| access_lane::decode(bytes, self.access.raw_len, count, columns));
+        let result = self.lane_bytes(self.access, "access lane").and_then(|bytes| {
+            access_lane::decode(bytes, self.access.raw_len, count, decoder, columns)
+        });
         if result.is_err() {
             columns.clear();
         }

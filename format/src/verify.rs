@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::chunk::{AccessColumns, Chunk, SyncColumns};
+use crate::chunk::{AccessColumns, Chunk, LaneDecoder, SyncColumns};
 use crate::id::ThreadId;
 use crate::layout::frame::Frames;
 use crate::layout::{BlockError, BlockHeader, BlockKind, BlockState, PAGE_LEN, Phase};
@@ -123,6 +123,7 @@ fn contradiction(log: &Log, index: usize) -> Option<String> {
 /// Reads blocks, reusing its memory.
 #[derive(Debug, Default)]
 struct Verifier {
+    decoder: LaneDecoder,
     events: SyncColumns,
     accesses: AccessColumns,
 }
@@ -188,8 +189,8 @@ impl Verifier {
         let payload = header.checked_payload(file)?;
         let in_chunk = |source| ReadError::Chunk { at, source };
         let chunk = Chunk::parse(payload).map_err(in_chunk)?;
-        chunk.decode_sync(&mut self.events).map_err(in_chunk)?;
-        chunk.decode_accesses(&mut self.accesses).map_err(in_chunk)?;
+        chunk.decode_sync(&mut self.decoder, &mut self.events).map_err(in_chunk)?;
+        chunk.decode_accesses(&mut self.decoder, &mut self.accesses).map_err(in_chunk)?;
         Ok(u64::from(header.c) + u64::from(header.d))
     }
 }

@@ -7,7 +7,7 @@ use mmtrace_format::ThreadId;
 use super::thread_name;
 use crate::blocked::lock_order::{LockCycle, LockEdge};
 use crate::blocked::{Blocked, BlockedThread as Waiting, Waker as Wakes};
-use crate::context::Context;
+use crate::context::Lives;
 use crate::finding::grouping::{leader, unite};
 use crate::finding::{
     DeadlockEvidence, Evidence, Finding, FindingKind, LockOrderEdge, LockOrderEvidence, Severity,
@@ -26,7 +26,7 @@ const TITLE_THREADS_MAX: usize = 3;
 
 /// Gives names to what the blocked pass found.
 pub(super) struct Names<'n, 'log> {
-    pub(super) context: &'n Context<'n>,
+    pub(super) lives: &'n Lives<'n>,
     pub(super) symbols: &'n mut Symbols<'log>,
 }
 
@@ -39,7 +39,7 @@ impl Names<'_, '_> {
     }
 
     fn name(&self, thread: ThreadId) -> Option<String> {
-        thread_name(self.context, self.symbols, thread)
+        thread_name(self.lives, self.symbols, thread)
     }
 
     fn thread(&mut self, waiting: &Waiting, wakers: usize) -> BlockedThread {

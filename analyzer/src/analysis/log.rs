@@ -1,6 +1,8 @@
 //! A log on disk as a source of chunks, and what it knows of its own holes.
 
-use mmtrace_format::chunk::{AccessColumns, Chunk, ChunkError, ChunkHeader, SyncColumns};
+use mmtrace_format::chunk::{
+    AccessColumns, Chunk, ChunkError, ChunkHeader, LaneDecoder, SyncColumns,
+};
 use mmtrace_format::log::ReadError;
 use mmtrace_format::meta::{SETTING_SOURCE, SETTING_STREAMS_IN_TIME};
 use mmtrace_format::{Gap, Log, ModuleId};
@@ -19,12 +21,22 @@ impl Lanes for Log {
         Ok(read(self, chunk)?.header().clone())
     }
 
-    fn decode_sync(&self, chunk: usize, columns: &mut SyncColumns) -> Result<(), ChunkError> {
-        read(self, chunk)?.decode_sync(columns)
+    fn decode_sync(
+        &self,
+        chunk: usize,
+        decoder: &mut LaneDecoder,
+        columns: &mut SyncColumns,
+    ) -> Result<(), ChunkError> {
+        read(self, chunk)?.decode_sync(decoder, columns)
     }
 
-    fn decode_accesses(&self, chunk: usize, columns: &mut AccessColumns) -> Result<(), ChunkError> {
-        read(self, chunk)?.decode_accesses(columns)
+    fn decode_accesses(
+        &self,
+        chunk: usize,
+        decoder: &mut LaneDecoder,
+        columns: &mut AccessColumns,
+    ) -> Result<(), ChunkError> {
+        read(self, chunk)?.decode_accesses(decoder, columns)
     }
 
     fn streams_are_in_time(&self) -> bool {

@@ -62,7 +62,6 @@ type LockNumber = u32;
 
 #[derive(Clone, Debug)]
 struct Held {
-    lock: LockNumber,
     mode: LockMode,
     address: u64,
     at: EventRef,
@@ -149,24 +148,31 @@ impl<'t> LockOrder<'t> {
     }
 
     fn lock(&mut self, dense: usize, at: EventRef, event: &Event, mode: LockMode) {
-        let next = self.lock_count;
-        let lock = *self.numbers.entry(event.object).or_insert(next);
-        self.lock_count += u32::from(lock == next);
         let thread = &mut self.threads[dense];
         let by_trying = event.detail & 1 != 0;
         if !by_trying && !thread.held.is_empty() {
-            let mut gates: Vec<LockNumber> = thread.held.iter().map(|held| held.lock).collect();
+            // Only locks that are taken inside of each other need numbers: most never are.
+            let (numbers, count) = (&mut self.numbers, &mut self.lock_count);
+            let mut number = |address| {
+                let number = *numbers.entry(address).or_insert(*count);
+                *count += u32::from(number == *count);
+                number
+            };
+            let held: Vec<(LockNumber, &Held)> =
+                thread.held.iter().map(|held| (number(held.address), held)).collect();
+            let lock = number(event.object);
+            let mut gates: Vec<LockNumber> = held.iter().map(|&(lock, _)| lock).collect();
             gates.sort_unstable();
             gates.dedup();
             let slot = Slot::new(u32::try_from(dense).expect("threads have 32-bit numbers"));
-            for held in thread.held.iter().filter(|held| held.lock != lock) {
-                let key = (dense, held.lock, lock, thread.time, gates.clone());
+            for &(held_lock, held) in held.iter().filter(|&&(held, _)| held != lock) {
+                let key = (dense, held_lock, lock, thread.time, gates.clone());
                 if self.edges.len() == EDGES_MAX || !self.known.insert(key) {
                     continue;
                 }
                 self.edges.push(Edge {
                     dense,
-                    held: held.lock,
+                    held: held_lock,
                     held_mode: held.mode,
                     taken: lock,
                     taken_mode: mode,
@@ -184,7 +190,7 @@ impl<'t> LockOrder<'t> {
                 });
             }
         }
-        thread.held.push(Held { lock, mode, address: event.object, at, stack: event.stack });
+        thread.held.push(Held { mode, address: event.object, at, stack: event.stack });
     }
 
     fn unlock(&mut self, dense: usize, object: u64) {

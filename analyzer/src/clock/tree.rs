@@ -84,6 +84,21 @@ impl Node {
         }
     }
 
+    /// The leaf of the first slots; empty if there is none.
+    #[inline]
+    pub(super) fn first_times(&self) -> &[LocalTime] {
+        let mut node = self;
+        loop {
+            match node {
+                Self::Leaf(times) => return times,
+                Self::Branch(branch) => match &branch.children[0] {
+                    Some(child) => node = child,
+                    None => return &[],
+                },
+            }
+        }
+    }
+
     pub(super) fn for_each(&self, base: u32, visit: &mut impl FnMut(u32, LocalTime)) {
         match self {
             Self::Leaf(times) => {
@@ -120,14 +135,14 @@ fn height_for(slot: u32) -> u32 {
 }
 
 /// Sets one entry; the caller has seen that it is news.
-pub(super) fn raise(root: &mut Option<Node>, slot: u32, time: LocalTime) {
+pub(super) fn raise(root: &mut Option<Node>, slot: u32, time: LocalTime, spare: &mut Spare) {
     let needed = height_for(slot);
     grow(root, needed);
     let height = root.as_ref().map_or(needed, Node::height);
-    raise_at(root, height, slot, time);
+    raise_at(root, height, slot, time, spare);
 }
 
-fn raise_at(place: &mut Option<Node>, height: u32, slot: u32, time: LocalTime) {
+fn raise_at(place: &mut Option<Node>, height: u32, slot: u32, time: LocalTime, spare: &mut Spare) {
     let node = place.get_or_insert_with(|| match height {
         0 => Node::Leaf(Arc::new([])),
         _ => Node::Branch(Arc::new(Branch::empty(height))),
@@ -135,24 +150,61 @@ fn raise_at(place: &mut Option<Node>, height: u32, slot: u32, time: LocalTime) {
     match node {
         Node::Leaf(times) => {
             let slot = slot as usize % LEAF_LEN_MAX;
-            times_mut(times, slot + 1)[slot] = time;
+            times_mut(times, slot + 1, spare)[slot] = time;
         }
         Node::Branch(branch) => {
             let index = (slot >> shift(height)) as usize % FAN_OUT;
             let rest = slot & ((1 << shift(height)) - 1);
             let branch = Arc::make_mut(branch);
-            raise_at(&mut branch.children[index], height - 1, rest, time);
+            raise_at(&mut branch.children[index], height - 1, rest, time, spare);
         }
+    }
+}
+
+/// Leaves that nobody holds any more, to be written over instead of allocated: in a wide clock most
+/// of an acquire is a new leaf.
+#[derive(Clone, Debug, Default)]
+pub struct Spare {
+    /// By the logarithm of their length.
+    leaves: [Vec<Leaf>; LEAF_BITS as usize + 1],
+}
+
+impl Spare {
+    /// Takes what a clock that is not needed any more leaves behind.
+    pub(super) fn give(&mut self, root: Node) {
+        if let Node::Leaf(mut leaf) = root
+            && Arc::get_mut(&mut leaf).is_some()
+            && !leaf.is_empty()
+        {
+            self.leaves[leaf.len().ilog2() as usize].push(leaf);
+        }
+    }
+
+    /// A leaf with these times: `head`, and then `tail`. Their length is a power of two.
+    fn leaf(&mut self, head: impl ExactSizeIterator<Item = LocalTime>, tail: &[LocalTime]) -> Leaf {
+        let len = head.len() + tail.len();
+        let mut leaf = self.leaves[len.ilog2() as usize]
+            .pop()
+            .unwrap_or_else(|| std::iter::repeat_n(0, len).collect());
+        let times = Arc::get_mut(&mut leaf).expect("nobody else has a spare leaf, or a new one");
+        let (first, last) = times.split_at_mut(head.len());
+        for (place, time) in first.iter_mut().zip(head) {
+            *place = time;
+        }
+        last.copy_from_slice(tail);
+        leaf
     }
 }
 
 /// A leaf's times, to be changed, at least `len` of them: copied if somebody shares them.
 #[inline]
-fn times_mut(leaf: &mut Leaf, len: usize) -> &mut [LocalTime] {
+fn times_mut<'l>(leaf: &'l mut Leaf, len: usize, spare: &mut Spare) -> &'l mut [LocalTime] {
     if leaf.len() < len {
         *leaf = lengthened(leaf, len);
+    } else if Arc::get_mut(leaf).is_none() {
+        *leaf = spare.leaf(leaf.iter().copied(), &[]);
     }
-    Arc::make_mut(leaf)
+    Arc::get_mut(leaf).expect("it has just been copied")
 }
 
 #[cold]
@@ -163,7 +215,7 @@ fn lengthened(times: &[LocalTime], len: usize) -> Leaf {
 
 /// Joins `theirs` into `mine`; says whether anything was news.
 #[inline]
-pub(super) fn join(mine: &mut Option<Node>, theirs: &Node) -> bool {
+pub(super) fn join(mine: &mut Option<Node>, theirs: &Node, spare: &mut Spare) -> bool {
     let Some(root) = mine.as_ref() else {
         *mine = Some(theirs.clone());
         return true;
@@ -172,7 +224,7 @@ pub(super) fn join(mine: &mut Option<Node>, theirs: &Node) -> bool {
         grow(mine, theirs.height());
     }
     match mine {
-        Some(root) => join_into(root, theirs).is_news(),
+        Some(root) => join_into(root, theirs, spare).is_news(),
         None => false,
     }
 }
@@ -206,14 +258,14 @@ impl Joined {
 }
 
 /// `mine` is at least as high as `theirs`.
-fn join_into(mine: &mut Node, theirs: &Node) -> Joined {
+fn join_into(mine: &mut Node, theirs: &Node, spare: &mut Spare) -> Joined {
     if mine.is(theirs) {
         return Joined::Equal;
     }
     match (&mut *mine, theirs) {
-        (Node::Leaf(ours), Node::Leaf(other)) => join_leaf(ours, other),
+        (Node::Leaf(ours), Node::Leaf(other)) => join_leaf(ours, other, spare),
         (Node::Branch(ours), Node::Branch(other)) if ours.height == other.height => {
-            let joined = join_branch(ours, other);
+            let joined = join_branch(ours, other, spare);
             if joined == Joined::Taken {
                 // The rest of mine is older than theirs: share it, so that the next join of the
                 // two is one comparison.
@@ -221,16 +273,16 @@ fn join_into(mine: &mut Node, theirs: &Node) -> Joined {
             }
             joined
         }
-        (Node::Branch(ours), _) => join_lower(ours, theirs),
+        (Node::Branch(ours), _) => join_lower(ours, theirs, spare),
         (Node::Leaf(_), Node::Branch(_)) => unreachable!("the caller made mine high enough"),
     }
 }
 
 /// Joins a tree that is lower than `ours`: all of it lies under the first child.
-fn join_lower(ours: &mut Arc<Branch>, theirs: &Node) -> Joined {
+fn join_lower(ours: &mut Arc<Branch>, theirs: &Node, spare: &mut Spare) -> Joined {
     let others = ours.children.iter().skip(1).any(Option::is_some);
     let under = if ours.children[0].is_some() {
-        join_child(ours, 0, theirs)
+        join_child(ours, 0, theirs, spare)
     } else {
         let height = ours.height - 1;
         let mut child = Some(theirs.clone());
@@ -242,7 +294,7 @@ fn join_lower(ours: &mut Arc<Branch>, theirs: &Node) -> Joined {
     Joined::of(others || matches!(under, Joined::Known | Joined::Mixed), under.is_news())
 }
 
-fn join_leaf(ours: &mut Leaf, other: &Leaf) -> Joined {
+fn join_leaf(ours: &mut Leaf, other: &Leaf, spare: &mut Spare) -> Joined {
     // No branch inside, so that the loop becomes vector instructions.
     let (mut mine_more, mut theirs_more) = (0, 0);
     for (mine, theirs) in ours.iter().zip(other.iter()) {
@@ -255,17 +307,28 @@ fn join_leaf(ours: &mut Leaf, other: &Leaf) -> Joined {
     match joined {
         Joined::Equal | Joined::Taken => *ours = Arc::clone(other),
         Joined::Known => {}
-        Joined::Mixed => {
-            let times = times_mut(ours, other.len());
-            for (mine, theirs) in times.iter_mut().zip(other.iter()) {
-                *mine = (*mine).max(*theirs);
-            }
-        }
+        Joined::Mixed => join_times(ours, other, spare),
     }
     joined
 }
 
-fn join_branch(ours: &mut Arc<Branch>, other: &Branch) -> Joined {
+/// The larger time of each slot. A leaf that others share is copied and joined in one go: wide
+/// clocks are mostly memory that moves.
+fn join_times(ours: &mut Leaf, other: &Leaf, spare: &mut Spare) {
+    if let Some(mine) = Arc::get_mut(ours)
+        && mine.len() >= other.len()
+    {
+        for (mine, theirs) in mine.iter_mut().zip(other.iter()) {
+            *mine = (*mine).max(*theirs);
+        }
+        return;
+    }
+    let (short, long) = if ours.len() < other.len() { (&*ours, other) } else { (other, &*ours) };
+    let (common, rest) = long.split_at(short.len());
+    *ours = spare.leaf(common.iter().zip(short.iter()).map(|(a, b)| *a.max(b)), rest);
+}
+
+fn join_branch(ours: &mut Arc<Branch>, other: &Branch, spare: &mut Spare) -> Joined {
     let (mut mine_more, mut theirs_more) = (false, false);
     for (index, theirs) in other.children.iter().enumerate() {
         let joined = match (&ours.children[index], theirs) {
@@ -275,7 +338,7 @@ fn join_branch(ours: &mut Arc<Branch>, other: &Branch) -> Joined {
                 Arc::make_mut(ours).children[index] = Some(theirs.clone());
                 Joined::Taken
             }
-            (Some(_), Some(theirs)) => join_child(ours, index, theirs),
+            (Some(_), Some(theirs)) => join_child(ours, index, theirs, spare),
         };
         mine_more |= matches!(joined, Joined::Known | Joined::Mixed);
         theirs_more |= joined.is_news();
@@ -283,17 +346,17 @@ fn join_branch(ours: &mut Arc<Branch>, other: &Branch) -> Joined {
     Joined::of(mine_more, theirs_more)
 }
 
-fn join_child(ours: &mut Arc<Branch>, index: usize, theirs: &Node) -> Joined {
+fn join_child(ours: &mut Arc<Branch>, index: usize, theirs: &Node, spare: &mut Spare) -> Joined {
     if ours.children[index].as_ref().is_some_and(|mine| mine.is(theirs)) {
         return Joined::Equal;
     }
     if let Some(branch) = Arc::get_mut(ours) {
         let place = &mut branch.children[index];
-        return place.as_mut().map_or(Joined::Taken, |mine| join_into(mine, theirs));
+        return place.as_mut().map_or(Joined::Taken, |mine| join_into(mine, theirs, spare));
     }
     // Somebody shares this branch: copy it only if there is news.
     let Some(mut child) = ours.children[index].clone() else { return Joined::Taken };
-    let joined = join_into(&mut child, theirs);
+    let joined = join_into(&mut child, theirs, spare);
     if joined.is_news() {
         Arc::make_mut(ours).children[index] = Some(child);
     }

@@ -1,7 +1,6 @@
 //! Surroundings of accesses in small merged orders.
 
 use super::*;
-use crate::heap::Limits;
 
 const THREADS: [ThreadId; 3] = [ThreadId::new(0), ThreadId::new(1), ThreadId::new(2)];
 
@@ -18,7 +17,7 @@ fn walk(questions: &[(EventRef, u64)], order: &[(EventRef, Event)]) -> Context<'
     let question =
         |&(event, address): &(EventRef, u64)| Question { event, address: Address(address) };
     let questions = questions.iter().map(question).collect();
-    let mut context = Context::new(&THREADS, questions, LiveHeap::new(Limits::default()));
+    let mut context = Context::new(&THREADS, questions);
     for (at, event) in order {
         context.event(at.thread.index(), *at, event);
     }
@@ -92,5 +91,5 @@ fn a_thread_left_behind_by_a_test_belongs_to_that_test() {
     let tests: Vec<_> = context.answers().iter().map(|a| (a.test, a.test_over)).collect();
     let name = |number| Some(StringId::new(number));
     assert_eq!(tests, [(name(7), true), (name(8), false)]);
-    assert_eq!(context.life(THREADS[1]).unwrap().started.unwrap().0, at(0, 1));
+    assert_eq!(context.lives.life(THREADS[1]).unwrap().started.unwrap().0, at(0, 1));
 }

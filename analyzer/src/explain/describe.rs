@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use mmtrace_format::chunk::{AccessColumns, SyncColumns};
+use mmtrace_format::chunk::{AccessColumns, LaneDecoder, SyncColumns};
 use mmtrace_format::{Access, EventKind, ThreadId};
 
 use super::What;
@@ -33,17 +33,18 @@ pub(super) fn len(trace: &Trace<'_>, thread: ThreadId) -> u64 {
 fn each(trace: &Trace<'_>, thread: ThreadId, mut visit: impl FnMut(EventRef, What)) -> u64 {
     let Some(dense) = trace.dense(thread) else { return 0 };
     let (mut events, mut columns) = (SyncColumns::default(), AccessColumns::default());
+    let mut decoder = LaneDecoder::default();
     let mut accesses = Vec::new();
     let mut index = 0;
     for span in trace.fragments(dense) {
         let chunk = span.chunk as usize;
-        if trace.lanes().decode_sync(chunk, &mut events).is_err() {
+        if trace.lanes().decode_sync(chunk, &mut decoder, &mut events).is_err() {
             index += u64::from(span.event_end - span.event_start);
             index += u64::from(span.access_end - span.access_start);
             continue;
         }
         accesses.clear();
-        if trace.lanes().decode_accesses(chunk, &mut columns).is_ok() {
+        if trace.lanes().decode_accesses(chunk, &mut decoder, &mut columns).is_ok() {
             accesses.extend(columns.iter());
         }
         fragment(*span, &events, &accesses, &mut |what| {

@@ -10,7 +10,7 @@ use super::{
     Allocation, Ancestor, CommonAncestor, Evidence, Finding, FindingKind, HeldLock, RaceEvidence,
     RaceSide, Severity, SitePair, SyncPoint,
 };
-use crate::context::{Block, Context, Held, Question, Surroundings, SyncEvent, order_of};
+use crate::context::{Block, Held, Lives, Question, Surroundings, SyncEvent, order_of};
 use crate::race::{AccessRef, RacePair};
 use crate::symbol::{Frame, Place, Symbols, program_frame};
 
@@ -31,8 +31,10 @@ pub fn questions(bugs: &[Bug], pairs: &[RacePair]) -> Vec<Question> {
 pub struct Writer<'w, 'log> {
     /// All pairs of sites.
     pub pairs: &'w [RacePair],
+    /// Where threads came from.
+    pub lives: &'w Lives<'w>,
     /// What surrounds the accesses of [`questions`].
-    pub context: &'w Context<'w>,
+    pub answers: &'w [Surroundings],
     /// Names of stacks, and strings.
     pub symbols: &'w mut Symbols<'log>,
     /// Stacks that have names already.
@@ -42,8 +44,7 @@ pub struct Writer<'w, 'log> {
 impl Writer<'_, '_> {
     /// The findings, in the order of the bugs, which must be those of the questions.
     pub fn findings(&mut self, bugs: &[Bug]) -> Vec<Finding> {
-        let context = self.context;
-        let answers = context.answers().chunks_exact(2);
+        let answers = self.answers.chunks_exact(2);
         bugs.iter()
             .zip(answers)
             .map(|(bug, sides)| self.finding(bug, &sides[0], &sides[1]))
@@ -128,11 +129,11 @@ impl Writer<'_, '_> {
     }
 
     fn thread_name(&self, thread: ThreadId) -> Option<String> {
-        self.text(self.context.life(thread)?.name)
+        self.text(self.lives.life(thread)?.name)
     }
 
     fn parent(&self, thread: ThreadId) -> Option<(ThreadId, StackId)> {
-        let (spawn, stack) = self.context.life(thread)?.started?;
+        let (spawn, stack) = self.lives.life(thread)?.started?;
         Some((spawn.thread, stack))
     }
 
@@ -242,7 +243,7 @@ impl Writer<'_, '_> {
         let stacks = sides.iter().flat_map(|side| &side.stack);
         let functions: Vec<&str> =
             stacks.filter_map(|frame| enclosing_function(frame.function.as_deref()?)).collect();
-        let tests = self.context.tests().filter_map(|test| self.text(test));
+        let tests = self.lives.tests().filter_map(|test| self.text(test));
         // Sides inside of two tests name neither for sure: the order of names decides, not of a set.
         tests.filter(|test| functions.contains(&test.as_str())).min()
     }

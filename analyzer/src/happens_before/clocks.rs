@@ -4,7 +4,7 @@ use mmtrace_format::ThreadId;
 
 use super::publication::{Accumulator, Publication, Published};
 use super::{Edge, Knowledge};
-use crate::clock::{Chains, Epoch, VectorClock};
+use crate::clock::{Chains, Epoch, Spare, VectorClock};
 use crate::order::EventRef;
 use crate::rules::Rule;
 
@@ -13,6 +13,7 @@ use crate::rules::Rule;
 pub(super) struct Clocks {
     threads: Vec<Thread>,
     chains: Chains,
+    spare: Spare,
     /// The edges that arrived at the present event, if they are asked for.
     edges: Option<Vec<Edge>>,
     /// The present event.
@@ -38,6 +39,7 @@ impl Clocks {
         Self {
             threads,
             chains: Chains::default(),
+            spare: Spare::default(),
             edges: with_edges.then(Vec::new),
             at: EventRef { thread: ThreadId::MAIN, index: 0 },
             weak: false,
@@ -64,6 +66,11 @@ impl Clocks {
 
     pub(super) fn chain_count(&self) -> usize {
         self.chains.count()
+    }
+
+    /// A copy of some thread's clock is not needed any more.
+    pub(super) fn recycle(&mut self, clock: VectorClock) {
+        clock.recycle(&mut self.spare);
     }
 
     pub(super) fn knowledge(&self, dense: usize) -> Knowledge<'_> {
@@ -125,11 +132,11 @@ impl Clocks {
             // Whoever knows the epoch knows the clock that was published with it.
             Some(epoch) if epoch.happens_before(&thread.clock) => false,
             Some(epoch) => {
-                thread.clock.join(&publication.clock);
-                thread.clock.learn(epoch);
+                thread.clock.join_in(&publication.clock, &mut self.spare);
+                thread.clock.learn_in(epoch, &mut self.spare);
                 true
             }
-            None => thread.clock.join(&publication.clock),
+            None => thread.clock.join_in(&publication.clock, &mut self.spare),
         };
         // An epoch stands for one state of the clock: what changes it needs another one.
         if news && thread.published {
@@ -150,7 +157,7 @@ impl Clocks {
             self.draw(rule, event);
         }
         let thread = &mut self.threads[dense];
-        if thread.clock.join(&from.clock) && thread.published {
+        if thread.clock.join_in(&from.clock, &mut self.spare) && thread.published {
             self.advance(dense);
         }
     }

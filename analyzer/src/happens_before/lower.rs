@@ -9,7 +9,7 @@ use super::clocks::Clocks;
 use super::objects::{Objects, Stamped, object};
 use super::publication::{Publication, Published};
 use super::{Edge, Knowledge};
-use crate::clock::Epoch;
+use crate::clock::{Epoch, VectorClock};
 use crate::order::{EventRef, GapCause, OrderGap, Trace};
 use crate::rules::Rule;
 
@@ -60,6 +60,11 @@ impl<'t> HappensBefore<'t> {
     /// How many chains the threads were put into so far.
     pub fn chain_count(&self) -> usize {
         self.clocks.chain_count()
+    }
+
+    /// A copy of what some thread knew is not needed any more.
+    pub fn recycle(&mut self, clock: VectorClock) {
+        self.clocks.recycle(clock);
     }
 
     /// A thread touches memory: the epoch of its accesses from here to its next event.

@@ -1,7 +1,8 @@
 //! Logs in memory, for tests: lines in the order in which they happened, cut into chunks.
 
 use mmtrace_format::chunk::{
-    AccessColumns, Chunk, ChunkError, ChunkHeader, OpenChunk, SealScratch, SyncColumns, seal,
+    AccessColumns, Chunk, ChunkError, ChunkHeader, LaneDecoder, OpenChunk, SealScratch,
+    SyncColumns, seal,
 };
 use mmtrace_format::event::text::Line;
 use mmtrace_format::{StreamId, ThreadId, Timestamp};
@@ -85,11 +86,21 @@ impl Lanes for MemoryLanes {
         Ok(self.chunk(chunk)?.header().clone())
     }
 
-    fn decode_sync(&self, chunk: usize, columns: &mut SyncColumns) -> Result<(), ChunkError> {
-        self.chunk(chunk)?.decode_sync(columns)
+    fn decode_sync(
+        &self,
+        chunk: usize,
+        decoder: &mut LaneDecoder,
+        columns: &mut SyncColumns,
+    ) -> Result<(), ChunkError> {
+        self.chunk(chunk)?.decode_sync(decoder, columns)
     }
 
-    fn decode_accesses(&self, chunk: usize, columns: &mut AccessColumns) -> Result<(), ChunkError> {
-        self.chunk(chunk)?.decode_accesses(columns)
+    fn decode_accesses(
+        &self,
+        chunk: usize,
+        decoder: &mut LaneDecoder,
+        columns: &mut AccessColumns,
+    ) -> Result<(), ChunkError> {
+        self.chunk(chunk)?.decode_accesses(decoder, columns)
     }
 }

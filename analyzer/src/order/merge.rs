@@ -37,6 +37,14 @@ pub trait MergeSink {
     }
 }
 
+/// Nobody.
+impl MergeSink for () {
+    fn event(&mut self, _: usize, _: EventRef, _: &Event) {}
+    fn accesses(&mut self, _: usize, _: EventRef, _: usize, _: u32, _: u32) {}
+    fn thread_done(&mut self, _: usize) {}
+    fn gap(&mut self, _: &OrderGap) {}
+}
+
 /// One walk for two.
 impl<A: MergeSink, B: MergeSink> MergeSink for (&mut A, &mut B) {
     fn event(&mut self, dense: usize, at: EventRef, event: &Event) {

@@ -1,6 +1,6 @@
 //! What the passes read: chunks' lanes, and each thread's fragments in program order.
 
-use mmtrace_format::chunk::{AccessColumns, ChunkError, ChunkHeader, SyncColumns};
+use mmtrace_format::chunk::{AccessColumns, ChunkError, ChunkHeader, LaneDecoder, SyncColumns};
 use mmtrace_format::{StreamId, ThreadId};
 
 /// A source of chunks: a log on disk, or in memory.
@@ -20,13 +20,23 @@ pub trait Lanes: Sync {
     ///
     /// # Errors
     /// [`ChunkError`] if it is damaged; the chunk is then a gap.
-    fn decode_sync(&self, chunk: usize, columns: &mut SyncColumns) -> Result<(), ChunkError>;
+    fn decode_sync(
+        &self,
+        chunk: usize,
+        decoder: &mut LaneDecoder,
+        columns: &mut SyncColumns,
+    ) -> Result<(), ChunkError>;
 
     /// Decodes a chunk's access lane.
     ///
     /// # Errors
     /// [`ChunkError`] if it is damaged; the accesses are then missing.
-    fn decode_accesses(&self, chunk: usize, columns: &mut AccessColumns) -> Result<(), ChunkError>;
+    fn decode_accesses(
+        &self,
+        chunk: usize,
+        decoder: &mut LaneDecoder,
+        columns: &mut AccessColumns,
+    ) -> Result<(), ChunkError>;
 
     /// Whether each fragment ran to its end before the next one of its stream began.
     fn streams_are_in_time(&self) -> bool {

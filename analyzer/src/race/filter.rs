@@ -23,8 +23,12 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::route::{Routed, SHARD_COUNT};
-use super::window::{AccessLanes, Consumer, Window};
+use super::window::{AccessLanes, Consumer, Moment, NextPass, Touched, Window};
+use crate::clock::{Epoch, VectorClock};
+use epochs::Now;
 use shard::Shard;
+
+static NOTHING: VectorClock = VectorClock::new();
 
 /// The filter's state in one pass.
 pub(super) struct Filter {
@@ -80,6 +84,18 @@ impl Filter {
 }
 
 impl Consumer for Filter {
+    fn next_pass(&self) -> NextPass {
+        if !self.put_off.is_empty() || self.shards.iter().any(Shard::has_suspects) {
+            NextPass::Certain
+        } else {
+            NextPass::Possible
+        }
+    }
+
+    fn wanted(&self) -> Option<&Touched> {
+        None
+    }
+
     fn consume(&mut self, window: &Window, lanes: &AccessLanes<'_>) {
         let parts = window.parts();
         if self.routed.len() < parts.len() {
@@ -90,13 +106,20 @@ impl Consumer for Filter {
             routed.fill(window, part, lanes, active);
         });
         let routed = &self.routed[..parts.len()];
+        let now = |moment: &Moment| Now::new(moment.epoch, &window.clocks[moment.clock as usize]);
+        let mut nows: Vec<Now<'_>> = window.moments.iter().map(now).collect();
+        if nows.is_empty() {
+            // What is no access names a segment all the same.
+            nows.push(Now::new(Epoch::default(), &NOTHING));
+        }
+        let nows = nows.as_slice();
         self.shards
             .par_iter_mut()
             .enumerate()
             .filter(|(number, _)| active.contains(number))
             .for_each(|(number, shard)| {
                 for part in routed {
-                    shard.look_at(part.shard(number), window);
+                    shard.look_at(part.shard(number), nows);
                 }
             });
         self.fit();

@@ -5,8 +5,10 @@
 //! records and not 131072. The number of shards is fixed: the shard of an address must not depend
 //! on the number of workers.
 
-use super::window::{AccessLanes, Item, Part, Raw, Window};
-use crate::hash::spread;
+use mmtrace_format::AccessKind;
+
+use super::window::{AccessLanes, Item, Lane, Part, Segment, Window, Word};
+use crate::hash::{MULTIPLIER, place};
 
 /// How many shards there are.
 pub(super) const SHARD_COUNT: usize = 64;
@@ -15,7 +17,7 @@ const SHARD_BITS: u32 = SHARD_COUNT.trailing_zeros();
 /// Bytes of a granule: 2^3.
 pub(super) const GRANULE_BITS: u32 = 3;
 /// Bytes of a block: 2^9.
-const BLOCK_BITS: u32 = 9;
+pub(super) const BLOCK_BITS: u32 = 9;
 /// Granules of a block: 2^6.
 const PLACE_BITS: u32 = BLOCK_BITS - GRANULE_BITS;
 const PLACE_MASK: u64 = (1 << PLACE_BITS) - 1;
@@ -27,6 +29,23 @@ pub(super) const ATOMIC: u32 = 2;
 /// It is not an access: the granules are another object from here on.
 pub(super) const RESETS: u32 = 4;
 const FLAG_BITS: u32 = 3;
+
+/// In place of flags: it does not touch memory.
+const NO_ACCESS: u32 = u32::MAX;
+/// By kind of access.
+const FLAGS: [u32; AccessKind::ALL.len()] = {
+    let mut flags = [NO_ACCESS; AccessKind::ALL.len()];
+    let mut index = 0;
+    while index < flags.len() {
+        let kind = AccessKind::ALL[index];
+        if kind.touches_memory() {
+            let writes = if kind.is_write() { WRITES } else { 0 };
+            flags[index] = writes | if kind.is_atomic() { ATOMIC } else { 0 };
+        }
+        index += 1;
+    }
+    flags
+};
 
 /// What one access does to the granules of one block.
 ///
@@ -84,34 +103,44 @@ impl Record {
         (self.tail >> PLACE_BITS) as usize
     }
 
-    /// Whether it is about one granule only.
+    /// Whether it is an access to one granule only.
     #[inline]
-    pub(super) fn is_single(self) -> bool {
+    pub(super) fn is_simple(self) -> bool {
         (self.granule() & PLACE_MASK) as u32 == self.tail & PLACE_MASK as u32
+            && self.flags() & RESETS == 0
     }
 }
 
 /// The shard that looks at a granule.
 #[inline]
 pub(super) fn shard_of(granule: u64) -> usize {
-    (spread(granule >> PLACE_BITS) >> (u64::BITS - SHARD_BITS)) as usize
+    place(granule >> PLACE_BITS, MULTIPLIER, SHARD_BITS)
 }
 
-/// A part's records, shard by shard, each in merged order.
+/// A part's records for one shard, in merged order.
+#[derive(Debug, Default)]
+pub(super) struct Dealt {
+    pub(super) records: Vec<Record>,
+    /// Whether any of them is not simply an access to one granule: mostly none is, and then they
+    /// are looked at by a shorter way.
+    pub(super) has_ranges: bool,
+}
+
+/// A part's records, shard by shard.
 #[derive(Debug)]
 pub(super) struct Routed {
-    shards: Vec<Vec<Record>>,
+    shards: Box<[Dealt; SHARD_COUNT]>,
 }
 
 impl Default for Routed {
     fn default() -> Self {
-        Self { shards: vec![Vec::new(); SHARD_COUNT] }
+        Self { shards: Box::new(std::array::from_fn(|_| Dealt::default())) }
     }
 }
 
 impl Routed {
     /// The records for one shard.
-    pub(super) fn shard(&self, shard: usize) -> &[Record] {
+    pub(super) fn shard(&self, shard: usize) -> &Dealt {
         &self.shards[shard]
     }
 
@@ -123,15 +152,15 @@ impl Routed {
         lanes: &AccessLanes<'_>,
         active: &std::ops::Range<usize>,
     ) {
-        for shard in &mut self.shards {
-            shard.clear();
+        for shard in self.shards.iter_mut() {
+            shard.records.clear();
+            shard.has_ranges = false;
         }
         for item in window.items(part) {
             match item {
                 Item::Segment(number, segment) => {
-                    let Some(lane) = lanes.lane(segment.chunk) else { continue };
-                    for access in lane.accesses(segment.offset, segment.count) {
-                        self.route(number, &access, active);
+                    if let Some(lane) = lanes.lane(segment.chunk) {
+                        self.route(number, segment, lane, active);
                     }
                 }
                 Item::Reset(reset) => {
@@ -145,19 +174,44 @@ impl Routed {
     }
 
     #[inline]
-    fn route(&mut self, segment: u32, access: &Raw, active: &std::ops::Range<usize>) {
-        if !access.kind.touches_memory() {
-            return;
+    fn route(
+        &mut self,
+        number: u32,
+        segment: &Segment,
+        lane: &Lane,
+        active: &std::ops::Range<usize>,
+    ) {
+        let is_all = active.len() == SHARD_COUNT;
+        for (place, word) in (segment.offset..).zip(lane.words(segment.offset, segment.count)) {
+            let flags = FLAGS[word.kind as usize];
+            // A short access that does not leave its granule: nearly all are. No size wraps around.
+            let room = (1 << GRANULE_BITS) - (word.address & ((1 << GRANULE_BITS) - 1));
+            if word.short_size.wrapping_sub(1) < room && flags != NO_ACCESS {
+                let granule = word.address >> GRANULE_BITS;
+                let shard = shard_of(granule);
+                if is_all || active.contains(&shard) {
+                    let record = Record::new(granule, granule & PLACE_MASK, flags, number);
+                    self.shards[shard].records.push(record);
+                }
+            } else if flags != NO_ACCESS {
+                self.route_long(number, &word, lane.size_of(place, &word), flags, active);
+            }
         }
-        let flags = if access.kind.is_write() { WRITES } else { 0 }
-            | if access.kind.is_atomic() { ATOMIC } else { 0 };
-        let last_byte = access.address.saturating_add(access.size.saturating_sub(1));
-        let (first, last) = (access.address >> GRANULE_BITS, last_byte >> GRANULE_BITS);
-        if first == last && access.size > 0 {
-            self.push(first, first & PLACE_MASK, flags, segment, active);
-        } else if access.size > 0 {
-            self.spread(first, last, flags, segment, active);
-        }
+    }
+
+    #[cold]
+    fn route_long(
+        &mut self,
+        segment: u32,
+        word: &Word,
+        size: u64,
+        flags: u32,
+        active: &std::ops::Range<usize>,
+    ) {
+        let Some(rest) = size.checked_sub(1) else { return };
+        let first = word.address >> GRANULE_BITS;
+        let last = word.address.saturating_add(rest) >> GRANULE_BITS;
+        self.spread(first, last, flags, segment, active);
     }
 
     /// One record for each block from granule `first` to `last`.
@@ -172,26 +226,18 @@ impl Routed {
         let mut granule = first;
         loop {
             let block_end = granule | PLACE_MASK;
-            self.push(granule, last.min(block_end) & PLACE_MASK, flags, segment, active);
+            let shard = shard_of(granule);
+            if active.contains(&shard) {
+                let last_place = last.min(block_end) & PLACE_MASK;
+                let record = Record::new(granule, last_place, flags, segment);
+                let dealt = &mut self.shards[shard];
+                dealt.has_ranges |= !record.is_simple();
+                dealt.records.push(record);
+            }
             if block_end >= last {
                 break;
             }
             granule = block_end + 1;
-        }
-    }
-
-    #[inline]
-    fn push(
-        &mut self,
-        granule: u64,
-        last_place: u64,
-        flags: u32,
-        segment: u32,
-        active: &std::ops::Range<usize>,
-    ) {
-        let shard = shard_of(granule);
-        if active.contains(&shard) {
-            self.shards[shard].push(Record::new(granule, last_place, flags, segment));
         }
     }
 }
@@ -215,7 +261,7 @@ mod tests {
             assert_eq!(record.granules(), first..=(first & !63) | last_place);
             assert_eq!(record.flags(), WRITES | ATOMIC);
             assert_eq!(record.segment(), (1 << 26) - 1);
-            assert_eq!(record.is_single(), first & 63 == last_place);
+            assert_eq!(record.is_simple(), first & 63 == last_place);
         }
     }
 

@@ -5,6 +5,7 @@
 //! *segments* (accesses of one thread with one epoch and one clock) are put together.
 
 mod lanes;
+mod touched;
 
 use mmtrace_format::{Event, EventKind};
 
@@ -14,7 +15,8 @@ use crate::options::Progress;
 use crate::order::merge::Merged;
 use crate::order::{EventRef, Merge, MergeSink, OrderGap, Trace};
 use crate::race::RaceGap;
-pub(super) use lanes::{AccessLanes, Raw};
+pub(super) use lanes::{AccessLanes, Lane, Word};
+pub(super) use touched::Touched;
 
 /// A window is full at so many accesses.
 const ACCESSES_MAX: u64 = 1 << 18;
@@ -23,7 +25,7 @@ const SEGMENTS_MAX: usize = 1 << 19;
 /// Or at so many resets.
 const RESETS_MAX: usize = 1 << 19;
 /// Or when the snapshots of clocks take about so many bytes.
-const CLOCK_BYTES_MAX: usize = 8 << 20;
+const CLOCK_BYTES_MAX: usize = 16 << 20;
 /// A wide clock shares most of itself with the one before.
 const CLOCK_BYTES_NEW_MAX: usize = 16 << 10;
 /// Longer stretches are cut, so that work can be divided.
@@ -152,9 +154,27 @@ impl Window {
     }
 }
 
+/// Whether another pass over the same accesses will follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NextPass {
+    /// No.
+    None,
+    /// That depends on what is still to come.
+    Possible,
+    /// Yes.
+    Certain,
+}
+
 /// Looks at windows, one after the other, in merged order.
 pub(super) trait Consumer: Send {
-    /// The next window. Its chunks' access lanes are in `lanes`.
+    /// What is known already of a pass after this one.
+    fn next_pass(&self) -> NextPass;
+
+    /// What it wants to see, if that is not everything.
+    fn wanted(&self) -> Option<&Touched>;
+
+    /// The next window. The access lanes of its chunks are in `lanes`, but for those that touch
+    /// nothing that is wanted, or cannot be read.
     fn consume(&mut self, window: &Window, lanes: &AccessLanes<'_>);
 }
 
@@ -168,32 +188,40 @@ pub(super) struct Scanned {
     pub(super) gaps: Vec<RaceGap>,
 }
 
-/// Runs the whole log, in merged order, past a consumer.
+/// Runs the whole log, in merged order, past a consumer and, without windows, past an observer.
 pub(super) fn scan(
     trace: &Trace<'_>,
     lanes: &mut AccessLanes<'_>,
     consumer: &mut impl Consumer,
+    observer: &mut (impl MergeSink + Send),
     progress: &dyn Progress,
 ) -> Scanned {
     let mut merge = Merge::new(trace);
     let mut builder = Builder::new(trace);
     lanes.rewind();
-    let mut built = builder.build(&mut merge);
+    let mut built = merge.run(&mut (&mut builder, &mut *observer));
+    let mut done: Option<Window> = None;
     loop {
         let window = builder.take();
         let mut consume = || {
-            lanes.load(&window);
+            lanes.load(&window, consumer.wanted());
             consumer.consume(&window, lanes);
-            lanes.release(&window);
+            lanes.release(&window, consumer.next_pass());
         };
         let is_last = built == Merged::All;
         if is_last {
             consume();
         } else {
-            ((), built) = rayon::join(consume, || builder.build(&mut merge));
+            let build = || {
+                if let Some(done) = done.take() {
+                    builder.recycle(done);
+                }
+                merge.run(&mut (&mut builder, &mut *observer))
+            };
+            ((), built) = rayon::join(consume, build);
         }
         progress.advance(window.accesses + window.events);
-        builder.recycle(window);
+        done = Some(window);
         if is_last {
             break;
         }
@@ -238,10 +266,6 @@ impl<'t> Builder<'t> {
         }
     }
 
-    fn build(&mut self, merge: &mut Merge<'_>) -> Merged {
-        merge.run(self)
-    }
-
     fn take(&mut self) -> Window {
         let mut next = self.spare.take().unwrap_or_default();
         next.first_access = self.accesses;
@@ -253,7 +277,9 @@ impl<'t> Builder<'t> {
     fn recycle(&mut self, mut window: Window) {
         window.segments.clear();
         window.moments.clear();
-        window.clocks.clear();
+        for clock in window.clocks.drain(..) {
+            self.state.recycle(clock);
+        }
         window.resets.clear();
         (window.accesses, window.events, window.clock_bytes) = (0, 0, 0);
         self.spare = Some(window);

@@ -13,7 +13,9 @@ use mmtrace_analyzer::{Options, Silent};
 use mmtrace_fixtures::Trace as Story;
 use mmtrace_fixtures::oracle::Oracle;
 use mmtrace_fixtures::{chunks, corpus, generate, verdict};
-use mmtrace_format::chunk::{AccessColumns, Chunk, ChunkError, ChunkHeader, SyncColumns};
+use mmtrace_format::chunk::{
+    AccessColumns, Chunk, ChunkError, ChunkHeader, LaneDecoder, SyncColumns,
+};
 use mmtrace_format::event::text::Line;
 use rayon::prelude::*;
 
@@ -37,12 +39,22 @@ impl Lanes for Chunks {
         Ok(Chunk::parse(&self.0[chunk])?.header().clone())
     }
 
-    fn decode_sync(&self, chunk: usize, columns: &mut SyncColumns) -> Result<(), ChunkError> {
-        Chunk::parse(&self.0[chunk])?.decode_sync(columns)
+    fn decode_sync(
+        &self,
+        chunk: usize,
+        decoder: &mut LaneDecoder,
+        columns: &mut SyncColumns,
+    ) -> Result<(), ChunkError> {
+        Chunk::parse(&self.0[chunk])?.decode_sync(decoder, columns)
     }
 
-    fn decode_accesses(&self, chunk: usize, columns: &mut AccessColumns) -> Result<(), ChunkError> {
-        Chunk::parse(&self.0[chunk])?.decode_accesses(columns)
+    fn decode_accesses(
+        &self,
+        chunk: usize,
+        decoder: &mut LaneDecoder,
+        columns: &mut AccessColumns,
+    ) -> Result<(), ChunkError> {
+        Chunk::parse(&self.0[chunk])?.decode_accesses(decoder, columns)
     }
 }
 

@@ -21,9 +21,8 @@
 
 use std::fmt;
 
-use super::codec::Decompressor;
 use super::column::{Reader, put, put_column, put_delta, unzigzag, zigzag};
-use super::{AccessContext, ChunkError};
+use super::{AccessContext, ChunkError, LaneDecoder};
 use crate::access::{Access, AccessKind};
 use crate::id::StackId;
 use crate::units::Address;
@@ -68,9 +67,6 @@ pub struct AccessColumns {
     pub contexts: Vec<AccessContext>,
     /// The sizes, in order, of the accesses whose context has size 0.
     pub long_sizes: Vec<u64>,
-    model: Model,
-    bytes: Vec<u8>,
-    decompressor: Decompressor,
 }
 
 impl fmt::Debug for AccessColumns {
@@ -295,18 +291,23 @@ pub(super) fn decode(
     bytes: &[u8],
     raw_len: usize,
     count: usize,
+    decoder: &mut LaneDecoder,
     out: &mut AccessColumns,
 ) -> Result<(), ChunkError> {
-    out.clear();
-    out.decompressor.decompress(PART, bytes, raw_len, &mut out.bytes)?;
+    let LaneDecoder { decompressor, bytes: lane, model } = decoder;
+    decompressor.decompress(PART, bytes, raw_len, lane)?;
+    // What is left in the others is written over, so that nothing is cleared for nothing.
+    out.contexts.clear();
+    out.long_sizes.clear();
     if count == 0 {
+        out.clear();
         return if raw_len == 0 {
             Ok(())
         } else {
             Err(ChunkError::Column { part: PART, what: "columns without accesses", at: 0 })
         };
     }
-    let mut lane = Reader::new(PART, &out.bytes, 0);
+    let mut lane = Reader::new(PART, lane, 0);
     let shift = lane.number()?;
     let context_count = lane.number()?;
     if shift > 63 || context_count > CONTEXTS_MAX as u64 {
@@ -332,7 +333,6 @@ pub(super) fn decode(
     table.finish()?;
 
     out.tags.resize(count, 0);
-    let model = &mut out.model;
     decode_contexts(&controls, missed, runs.clone(), &out.contexts, model, &mut out.tags)?;
     out.addresses.resize(count, 0);
     decode_addresses(
@@ -355,7 +355,7 @@ pub(super) fn decode(
 
 /// The decoder's half of the model, by context; apart, so that each pass touches only its own.
 #[derive(Debug, Default)]
-struct Model {
+pub(super) struct Model {
     followers: Vec<u16>,
     kinds: Vec<u8>,
     places: Vec<Foretold>,
@@ -443,39 +443,39 @@ fn decode_addresses(
     let places = &mut model.places;
     places.clear();
     places.resize(model.followers.len(), Foretold::NEW);
-    let mut residual_bytes = residuals.rest();
+    let column = residuals.rest();
+    let mut read = 0usize;
     let mut previous = 0u64;
-    let mut at = 0usize;
+    let mut accesses = addresses.iter_mut().zip(tags);
     for &control in controls.rest() {
         if is_run(control) {
-            let end = at + run_of(control, &mut runs)?;
-            for (address, tag) in addresses[at..end].iter_mut().zip(&tags[at..end]) {
+            let run = run_of(control, &mut runs)?;
+            for (address, tag) in accesses.by_ref().take(run) {
                 let foretold = &mut places[(tag & 0xffff) as usize];
                 previous = foretold.next_address();
                 foretold.learn(previous);
                 *address = previous << shift;
             }
-            at = end;
         } else {
             let code = usize::from((control >> LENGTH_SHIFT) & 7);
             let len = usize::from(LENGTHS[code]);
-            let residual = match residual_bytes.first_chunk::<8>() {
+            let residual = match column.get(read..).and_then(<[u8]>::first_chunk) {
                 Some(bytes) => u64::from_le_bytes(*bytes) & MASKS[code],
-                None => short_residual(residual_bytes, len)
+                None => short_residual(column, read, len)
                     .ok_or_else(|| residuals.error("a residual beyond the column"))?,
             };
-            residual_bytes = residual_bytes.get(len..).unwrap_or_default();
-            let foretold = &mut places[(tags[at] & 0xffff) as usize];
+            read += len;
+            let Some((address, tag)) = accesses.next() else { break };
+            let foretold = &mut places[(tag & 0xffff) as usize];
             // A select, not a branch: which of the two is near is a coin's toss.
             let near_previous = u64::from(control & NEAR_PREVIOUS != 0).wrapping_neg();
             let near = (previous & near_previous) | (foretold.next_address() & !near_previous);
             previous = near.wrapping_add(unzigzag(residual));
             foretold.learn(previous);
-            addresses[at] = previous << shift;
-            at += 1;
+            *address = previous << shift;
         }
     }
-    if residual_bytes.is_empty() { Ok(()) } else { Err(residuals.error("residuals are left over")) }
+    if read == column.len() { Ok(()) } else { Err(residuals.error("residuals are left over")) }
 }
 
 /// The sizes of the accesses whose context has none, if there are such.
@@ -508,10 +508,10 @@ fn decode_sizes(
     sizes.finish()
 }
 
-/// The residual when fewer than eight bytes of the column are left.
+/// The residual at `at` when fewer than eight bytes of the column are left.
 #[cold]
-fn short_residual(bytes: &[u8], len: usize) -> Option<u64> {
+fn short_residual(column: &[u8], at: usize, len: usize) -> Option<u64> {
     let mut padded = [0; 8];
-    padded[..len].copy_from_slice(bytes.get(..len)?);
+    padded[..len].copy_from_slice(column.get(at..at + len)?);
     Some(u64::from_le_bytes(padded))
 }

@@ -97,11 +97,12 @@ impl Decompressor {
         out: &mut Vec<u8>,
     ) -> Result<(), ChunkError> {
         let failed = |reason: String| ChunkError::Compression { part, reason };
-        out.clear();
         if raw_len == 0 && bytes.is_empty() {
+            out.clear();
             return Ok(());
         }
         if cfg!(miri) {
+            out.clear();
             out.extend_from_slice(bytes);
             let wrong = || failed(format!("{} bytes, expected {raw_len}", bytes.len()));
             return if bytes.len() == raw_len { Ok(()) } else { Err(wrong()) };
@@ -112,6 +113,7 @@ impl Decompressor {
                 zstd::bulk::Decompressor::new().map_err(|error| failed(error.to_string()))?,
             ),
         };
+        // What was there before is written over.
         out.resize(raw_len, 0);
         let found = decompressor
             .decompress_to_buffer(bytes, out.as_mut_slice())

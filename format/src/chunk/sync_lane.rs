@@ -12,9 +12,8 @@
 
 use std::fmt;
 
-use super::codec::Decompressor;
 use super::column::{Reader, put, put_column, put_delta};
-use super::{CHUNK_WORDS_MAX, ChunkError, ChunkHeader};
+use super::{CHUNK_WORDS_MAX, ChunkError, ChunkHeader, LaneDecoder};
 use crate::event::spec::SPECS;
 use crate::event::{DETAIL_MAX, Event, EventKind, Slot};
 use crate::id::StackId;
@@ -33,8 +32,6 @@ pub struct SyncColumns {
     pub events: Vec<Event>,
     /// For each event, how many accesses of the chunk come before it. Ascending.
     pub access_ends: Vec<u32>,
-    bytes: Vec<u8>,
-    decompressor: Decompressor,
 }
 
 impl fmt::Debug for SyncColumns {
@@ -312,10 +309,12 @@ pub(super) fn decode(
     bytes: &[u8],
     raw_len: usize,
     header: &ChunkHeader,
+    decoder: &mut LaneDecoder,
     out: &mut SyncColumns,
 ) -> Result<(), ChunkError> {
     out.clear();
-    out.decompressor.decompress(PART, bytes, raw_len, &mut out.bytes)?;
+    let LaneDecoder { decompressor, bytes: lane, .. } = decoder;
+    decompressor.decompress(PART, bytes, raw_len, lane)?;
     let count = header.sync_count as usize;
     if count == 0 {
         return if raw_len == 0 {
@@ -324,7 +323,7 @@ pub(super) fn decode(
             Err(ChunkError::Column { part: PART, what: "columns without events", at: 0 })
         };
     }
-    let mut lane = Reader::new(PART, &out.bytes, 0);
+    let mut lane = Reader::new(PART, lane, 0);
     let mut columns = Vec::with_capacity(COLUMN_COUNT);
     for _ in 0..COLUMN_COUNT {
         columns.push(lane.column()?);

@@ -90,8 +90,9 @@ fn sealed(steps: &[Step]) -> SealedChunk {
 fn unsealed(bytes: &[u8]) -> Result<Vec<Step>, ChunkError> {
     let chunk = Chunk::parse(bytes)?;
     let (mut events, mut accesses) = (SyncColumns::default(), AccessColumns::default());
-    chunk.decode_sync(&mut events)?;
-    chunk.decode_accesses(&mut accesses)?;
+    let mut decoder = LaneDecoder::default();
+    chunk.decode_sync(&mut decoder, &mut events)?;
+    chunk.decode_accesses(&mut decoder, &mut accesses)?;
     let mut steps = Vec::new();
     let mut rest = accesses.iter();
     let mut done = 0;
@@ -147,12 +148,13 @@ proptest! {
             access_count: count,
             fragments: Vec::new(),
         };
+        let mut decoder = LaneDecoder::default();
         let mut columns = SyncColumns::default();
-        if sync_lane::decode(&packed, bytes.len(), &header, &mut columns).is_ok() {
+        if sync_lane::decode(&packed, bytes.len(), &header, &mut decoder, &mut columns).is_ok() {
             prop_assert_eq!(columns.events.len(), count as usize);
         }
         let mut columns = AccessColumns::default();
-        if access_lane::decode(&packed, bytes.len(), count as usize, &mut columns).is_ok() {
+        if access_lane::decode(&packed, bytes.len(), count as usize, &mut decoder, &mut columns).is_ok() {
             prop_assert_eq!(columns.iter().count(), count as usize);
         }
     }
@@ -235,7 +237,8 @@ fn a_kind_that_this_version_does_not_know_is_skipped_by_its_shape() {
         fragments: Vec::new(),
     };
     let mut columns = SyncColumns::default();
-    sync_lane::decode(&packed, lane.len(), &header, &mut columns).unwrap();
+    sync_lane::decode(&packed, lane.len(), &header, &mut LaneDecoder::default(), &mut columns)
+        .unwrap();
     let unknown = Event { value: u64::from(future), ..Event::new(EventKind::Unknown) };
     assert_eq!(columns.events, [unknown, end]);
 }

@@ -1,7 +1,7 @@
 //! A log as [`Line`]s: for dumps and tests, where speed is not what counts.
 
 use super::{Log, ReadError};
-use crate::chunk::{AccessColumns, SyncColumns};
+use crate::chunk::{AccessColumns, LaneDecoder, SyncColumns};
 use crate::event::text::Line;
 use crate::id::ThreadId;
 
@@ -50,8 +50,13 @@ impl Log {
         let chunk = self.chunk(index)?;
         let header = chunk.header();
         let (mut events, mut accesses) = (SyncColumns::default(), AccessColumns::default());
-        chunk.decode_sync(&mut events).map_err(|source| ReadError::Chunk { at, source })?;
-        chunk.decode_accesses(&mut accesses).map_err(|source| ReadError::Chunk { at, source })?;
+        let mut decoder = LaneDecoder::default();
+        chunk
+            .decode_sync(&mut decoder, &mut events)
+            .map_err(|source| ReadError::Chunk { at, source })?;
+        chunk
+            .decode_accesses(&mut decoder, &mut accesses)
+            .map_err(|source| ReadError::Chunk { at, source })?;
         let mut rest = accesses.iter();
         let mut done = 0;
         let fragments = header.fragments.iter().enumerate().map(|(fragment, it)| {

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use anyhow::anyhow;
 use mmtrace_analyzer::EventRef;
 use mmtrace_analyzer::order::{FragmentSpan, Lanes, Trace};
-use mmtrace_format::chunk::{AccessColumns, ChunkError, SyncColumns};
+use mmtrace_format::chunk::{AccessColumns, ChunkError, LaneDecoder, SyncColumns};
 use mmtrace_format::event::spec::SPECS;
 use mmtrace_format::event::text::Line;
 use mmtrace_format::{Access, AccessKind, EventKind, ThreadId};
@@ -133,11 +133,12 @@ fn first_numbers(trace: &Trace<'_>) -> HashMap<Place, u64> {
     let mut spans: Vec<_> = all.copied().collect();
     spans.sort_by_key(place);
     let mut columns = SyncColumns::default();
+    let mut decoder = LaneDecoder::default();
     let mut loaded = None;
     for span in spans {
         if loaded != Some(span.chunk) {
             // Of a damaged chunk nothing is known, and nothing is printed.
-            let _ = trace.lanes().decode_sync(span.chunk as usize, &mut columns);
+            let _ = trace.lanes().decode_sync(span.chunk as usize, &mut decoder, &mut columns);
             loaded = Some(span.chunk);
         }
         let events = columns.events.get(span.event_start as usize..span.event_end as usize);
@@ -162,6 +163,7 @@ fn first_numbers(trace: &Trace<'_>) -> HashMap<Place, u64> {
 struct Decoded {
     chunk: Option<u32>,
     start_ns: u64,
+    decoder: LaneDecoder,
     sync: SyncColumns,
     columns: AccessColumns,
     accesses: Vec<Access>,
@@ -175,8 +177,8 @@ impl Decoded {
         self.chunk = None;
         let place = chunk as usize;
         self.start_ns = lanes.header(place)?.first_time.ns;
-        lanes.decode_sync(place, &mut self.sync)?;
-        lanes.decode_accesses(place, &mut self.columns)?;
+        lanes.decode_sync(place, &mut self.decoder, &mut self.sync)?;
+        lanes.decode_accesses(place, &mut self.decoder, &mut self.columns)?;
         self.accesses.clear();
         self.accesses.extend(self.columns.iter());
         self.chunk = Some(chunk);

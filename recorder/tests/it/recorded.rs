@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use mmtrace_format::chunk::{AccessColumns, SyncColumns};
+use mmtrace_format::chunk::{AccessColumns, LaneDecoder, SyncColumns};
 use mmtrace_format::event::text::Line;
 use mmtrace_format::table::CallSite;
 use mmtrace_format::{Access, AccessKind, Address, Event, EventKind, Log, StackId, ThreadId};
@@ -28,12 +28,13 @@ pub(crate) fn record(f: impl FnOnce()) -> Log {
 /// Everything in a log: each thread's events and accesses in program order.
 pub(crate) fn threads(log: &Log) -> Vec<(ThreadId, Vec<Line>)> {
     let (mut events, mut accesses) = (SyncColumns::default(), AccessColumns::default());
+    let mut decoder = LaneDecoder::default();
     let read = |&thread: &ThreadId| {
         let mut lines = Vec::new();
         for fragment in log.fragments_of(thread) {
             let chunk = log.chunk(fragment.chunk as usize).unwrap();
-            chunk.decode_sync(&mut events).unwrap();
-            chunk.decode_accesses(&mut accesses).unwrap();
+            chunk.decode_sync(&mut decoder, &mut events).unwrap();
+            chunk.decode_accesses(&mut decoder, &mut accesses).unwrap();
             lines_of_chunk(thread, &events, &accesses, &mut lines);
         }
         (thread, lines)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
-use mmtrace_format::chunk::SyncColumns;
+use mmtrace_format::chunk::{LaneDecoder, SyncColumns};
 use mmtrace_format::{Log, StackId, StringId, ThreadId};
 use rayon::prelude::*;
 
@@ -139,7 +139,9 @@ fn first_pass(
             Detail::Presence => batch.map(|chunk| presence(log, chunk, bins)).collect(),
             Detail::States => batch
                 .into_par_iter()
-                .map_init(SyncColumns::default, |lane, chunk| scan(log, chunk, bins, lane))
+                .map_init(<(LaneDecoder, SyncColumns)>::default, |lane, chunk| {
+                    scan(log, chunk, bins, lane)
+                })
                 .collect(),
         };
         for scan in scans {

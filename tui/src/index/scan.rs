@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use mmtrace_format::chunk::{ChunkHeader, SyncColumns};
+use mmtrace_format::chunk::{ChunkHeader, LaneDecoder, SyncColumns};
 use mmtrace_format::event::{BlockReason, EventGroup};
 use mmtrace_format::{Event, EventKind, Log, StackId, StringId, ThreadId};
 
@@ -68,9 +68,14 @@ pub(crate) struct ChunkScan {
 }
 
 /// Scans a chunk.
-pub(crate) fn scan(log: &Log, chunk: usize, bins: Bins, lane: &mut SyncColumns) -> ChunkScan {
+pub(crate) fn scan(
+    log: &Log,
+    chunk: usize,
+    bins: Bins,
+    (decoder, lane): &mut (LaneDecoder, SyncColumns),
+) -> ChunkScan {
     let read = log.chunk(chunk);
-    let is_read = read.as_ref().is_ok_and(|chunk| chunk.decode_sync(lane).is_ok());
+    let is_read = read.as_ref().is_ok_and(|chunk| chunk.decode_sync(decoder, lane).is_ok());
     let header = read.ok().map(|chunk| chunk.header().clone());
     log.advise_done(chunk);
     let mut scan = ChunkScan::default();

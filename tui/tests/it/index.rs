@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mmtrace_fixtures::generate::{random_trace, well_formed_trace};
 use mmtrace_fixtures::trace::Trace;
-use mmtrace_format::chunk::SyncColumns;
+use mmtrace_format::chunk::{LaneDecoder, SyncColumns};
 use mmtrace_format::event::BlockReason;
 use mmtrace_format::event::text::Line;
 use mmtrace_format::{Event, EventKind, Log, ThreadId};
@@ -54,7 +54,7 @@ fn changes(trace: &Trace, log: &Log) -> BTreeMap<ThreadId, Vec<(u64, State)>> {
 fn fragment_changes(log: &Log, chunk: usize, place: usize, lane: &mut Vec<(u64, State)>) {
     let mut columns = SyncColumns::default();
     let read = log.chunk(chunk).unwrap();
-    read.decode_sync(&mut columns).unwrap();
+    read.decode_sync(&mut LaneDecoder::default(), &mut columns).unwrap();
     let header = read.header();
     let is_live = columns.events.is_sorted_by_key(|event| event.time.ns);
     let (events, accesses) = header.fragment_extent(place);

@@ -1,6 +1,6 @@
 //! Decoded sync lanes, each kept from its first fragment's turn to its last's.
 
-use mmtrace_format::chunk::SyncColumns;
+use mmtrace_format::chunk::{LaneDecoder, SyncColumns};
 
 use crate::order::Trace;
 
@@ -23,13 +23,14 @@ pub(super) struct SyncCache<'t> {
     fragments_left: Vec<u32>,
     #[expect(clippy::vec_box, reason = "lanes move in and out without being copied")]
     spare: Vec<Box<SyncColumns>>,
+    decoder: LaneDecoder,
 }
 
 impl<'t> SyncCache<'t> {
     pub(super) fn new(trace: &'t Trace<'t>) -> Self {
         let fragments_left = trace.fragments_of_chunk().to_vec();
         let lanes = fragments_left.iter().map(|_| Lane::Encoded).collect();
-        Self { trace, lanes, fragments_left, spare: Vec::new() }
+        Self { trace, lanes, fragments_left, spare: Vec::new(), decoder: LaneDecoder::default() }
     }
 
     /// Lends out a lane, to be given back by [`Self::put_back`]. `None`: it cannot be read.
@@ -71,7 +72,7 @@ impl<'t> SyncCache<'t> {
     #[cold]
     fn decode(&mut self, chunk: usize) -> Option<Box<SyncColumns>> {
         let mut columns = self.spare.pop().unwrap_or_default();
-        self.trace.lanes().decode_sync(chunk, &mut columns).ok()?;
+        self.trace.lanes().decode_sync(chunk, &mut self.decoder, &mut columns).ok()?;
         Some(columns)
     }
 }

@@ -1,9 +1,8 @@
 //! One shard's table of granules.
 
 use super::epochs::{EpochSet, Now, Packed};
-use crate::hash::spread;
-use crate::race::route::{ATOMIC, RESETS, Record, WRITES};
-use crate::race::window::{Moment, Window};
+use crate::hash::place;
+use crate::race::route::{ATOMIC, Dealt, RESETS, Record, WRITES};
 
 /// The history of one granule. Half a cache line.
 #[derive(Clone, Copy, Debug)]
@@ -32,25 +31,6 @@ const AHEAD: usize = 16;
 /// The multiplier is not the routing's: what shares a shard must not share a chain of cells.
 const CELL_MIX: u64 = 0xd6e8_feb8_6659_fd93;
 
-/// What is fetched of a record before it is looked at.
-#[derive(Clone, Copy, Debug, Default)]
-struct Ahead {
-    /// Where its first granule's cell should be, and whose key is there.
-    home: usize,
-    key: u64,
-    moment: Moment,
-    /// The last write in that cell, and whether it happens before the access.
-    write: u64,
-    known: bool,
-}
-
-impl Ahead {
-    #[inline]
-    fn now<'w>(&self, epoch: Packed, window: &'w Window) -> Now<'w> {
-        Now { epoch, clock: &window.clocks[self.moment.clock as usize] }
-    }
-}
-
 /// Atomic accesses to a granule. They do not race with each other, so none replaces another's.
 #[derive(Debug, Default)]
 struct Atomics {
@@ -62,7 +42,10 @@ struct Atomics {
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     cells: Vec<Cell>,
+    /// There are 2^(this + 1) cells, if there are any.
+    line_bits: u32,
     used: usize,
+    has_suspects: bool,
     sets: Pool<EpochSet>,
     atomics: Pool<Atomics>,
 }
@@ -73,6 +56,11 @@ impl Shard {
         self.cells.iter().filter(|cell| cell.write == SUSPECT).map(|cell| cell.key - 1)
     }
 
+    /// Whether any granule raced.
+    pub(super) fn has_suspects(&self) -> bool {
+        self.has_suspects
+    }
+
     /// How much memory it takes.
     pub(super) fn bytes(&self) -> u64 {
         let sets: usize = self.sets.items.iter().map(|set| set.bytes() + 32).sum();
@@ -81,72 +69,68 @@ impl Shard {
         (self.cells.len() * size_of::<Cell>() + sets + atomics) as u64
     }
 
-    /// Looks at the records of one part.
-    pub(super) fn look_at(&mut self, records: &[Record], window: &Window) {
-        for batch in records.chunks(AHEAD) {
-            // For all of it at once: growing moves the cells that were found.
-            self.reserve(batch.iter().map(|record| record.len()).sum());
-            // Independent loads, step by step: cells, moments and clocks come from memory side by
-            // side for the whole batch, not one after the other.
-            let mut ahead = [Ahead::default(); AHEAD];
-            for (ahead, record) in ahead.iter_mut().zip(batch) {
-                ahead.home = self.home_of(record.granule());
-                ahead.key = self.cells[ahead.home].key;
-                ahead.moment = window.moments.get(record.segment()).copied().unwrap_or_default();
-            }
-            for (ahead, record) in ahead.iter_mut().zip(batch) {
-                if ahead.key == record.granule() + 1 && record.flags() & RESETS == 0 {
-                    ahead.write = self.cells[ahead.home].write;
-                    let epoch = Packed::new(ahead.moment.epoch);
-                    ahead.known =
-                        Packed::from_word(ahead.write).is_before(ahead.now(epoch, window));
-                }
-            }
-            for (ahead, &record) in ahead.iter().zip(batch) {
-                if record.is_single() && record.flags() & RESETS == 0 {
-                    let granule = record.granule();
-                    let found = ahead.key == granule + 1;
-                    let cell = if found { ahead.home } else { self.find(granule, ahead.home) };
-                    self.access(cell, record.flags(), ahead, window);
-                } else {
-                    self.look_at_range(record, ahead, window);
-                }
+    /// Looks at the records of one part. `nows` has what each segment of the window is checked
+    /// against.
+    pub(super) fn look_at(&mut self, dealt: &Dealt, nows: &[Now<'_>]) {
+        if !dealt.has_ranges {
+            dealt.records.chunks(AHEAD).for_each(|batch| self.look_at_batch(batch, nows));
+            return;
+        }
+        for alike in dealt.records.chunk_by(|a, b| a.is_simple() && b.is_simple()) {
+            match alike {
+                [record] => self.look_at_range(*record, nows),
+                many => many.chunks(AHEAD).for_each(|batch| self.look_at_batch(batch, nows)),
             }
         }
     }
 
-    #[cold]
-    fn look_at_range(&mut self, record: Record, ahead: &Ahead, window: &Window) {
+    /// Looks at accesses to one granule each.
+    fn look_at_batch(&mut self, batch: &[Record], nows: &[Now<'_>]) {
+        // For all of it at once: growing moves the cells that were found.
+        self.reserve(batch.len());
+        // Independent loads, step by step: cells, segments and clocks come from memory side by
+        // side for the whole batch, not one after the other.
+        let (mut homes, mut writes, mut known) = ([0; AHEAD], [0; AHEAD], [false; AHEAD]);
+        for ((home, write), record) in homes.iter_mut().zip(&mut writes).zip(batch) {
+            *home = self.home_of(record.granule());
+            *write = self.cells[*home].write;
+        }
+        for ((known, &write), record) in known.iter_mut().zip(&writes).zip(batch) {
+            // Of another granule's write, this is nothing; below, it is asked whose it is.
+            *known = Packed::from_word(write).is_before(&nows[record.segment()]);
+        }
+        let ahead = homes.iter().zip(&writes).zip(&known);
+        for (((&home, &write), &known), record) in ahead.zip(batch) {
+            let key = record.granule() + 1;
+            let index = if self.cells[home].key == key { home } else { self.find(key, home) };
+            let known = known && self.cells[index].write == write;
+            self.access(index, record.flags(), known, &nows[record.segment()]);
+        }
+    }
+
+    fn look_at_range(&mut self, record: Record, nows: &[Now<'_>]) {
+        self.reserve(record.len());
         for granule in record.granules() {
             let home = self.home_of(granule);
             if record.flags() & RESETS == 0 {
-                let found = self.find(granule, home);
-                self.access(found, record.flags(), ahead, window);
+                let found = self.find(granule + 1, home);
+                self.access(found, record.flags(), false, &nows[record.segment()]);
             } else if let Some(found) = self.find_existing(granule, home) {
                 self.reset(found);
             }
         }
     }
 
+    /// `known`: that the last write happens before, because it was looked at before.
     #[inline]
-    fn access(&mut self, index: usize, flags: u32, ahead: &Ahead, window: &Window) {
+    fn access(&mut self, index: usize, flags: u32, known: bool, now: &Now<'_>) {
         let cell = &self.cells[index];
-        if cell.write == SUSPECT {
-            return;
-        }
-        let epoch = Packed::new(ahead.moment.epoch);
         // The same access by the same thread at the same time: nothing can have changed.
-        if (flags == 0 && cell.read == epoch.word())
-            || (flags == WRITES && cell.write == epoch.word())
-        {
+        let last = if flags & WRITES != 0 { cell.write } else { cell.read };
+        if cell.write == SUSPECT || (last == now.epoch.word() && flags & ATOMIC == 0) {
             return;
         }
-        let now = ahead.now(epoch, window);
-        let written_before = if cell.write == ahead.write && ahead.known {
-            true
-        } else {
-            Packed::from_word(cell.write).is_before(now)
-        };
+        let written_before = known || Packed::from_word(cell.write).is_before(now);
         let races = !written_before
             || if flags & ATOMIC != 0 {
                 self.atomic(index, flags, now)
@@ -156,14 +140,20 @@ impl Shard {
                 self.read(index, now)
             };
         if races {
-            self.reset(index);
-            self.cells[index].write = SUSPECT;
+            self.suspect(index);
         }
+    }
+
+    #[cold]
+    fn suspect(&mut self, index: usize) {
+        self.reset(index);
+        self.cells[index].write = SUSPECT;
+        self.has_suspects = true;
     }
 
     /// A plain read, by a thread that knows the last write. Says whether it races.
     #[inline]
-    fn read(&mut self, index: usize, now: Now<'_>) -> bool {
+    fn read(&mut self, index: usize, now: &Now<'_>) -> bool {
         let cell = &mut self.cells[index];
         if let Some(atomics) = self.atomics.get(cell.atomic)
             && !atomics.writes.all_before(now)
@@ -175,8 +165,7 @@ impl Shard {
         } else if Packed::from_word(cell.read).is_before(now) {
             cell.read = now.epoch.word();
         } else {
-            let mut set = EpochSet::default();
-            set.add(Now { epoch: Packed::from_word(cell.read), ..now });
+            let mut set = EpochSet::of(Packed::from_word(cell.read));
             set.add(now);
             cell.read = SET + (self.sets.put(set) - 1);
         }
@@ -185,7 +174,7 @@ impl Shard {
 
     /// A plain write, by a thread that knows the last one. Says whether it races.
     #[inline]
-    fn write(&mut self, index: usize, now: Now<'_>) -> bool {
+    fn write(&mut self, index: usize, now: &Now<'_>) -> bool {
         let cell = &mut self.cells[index];
         if cell.read >= SET {
             let set = cell.read - SET + 1;
@@ -208,7 +197,7 @@ impl Shard {
     }
 
     /// An atomic access, by a thread that knows the last plain write. Says whether it races.
-    fn atomic(&mut self, index: usize, flags: u32, now: Now<'_>) -> bool {
+    fn atomic(&mut self, index: usize, flags: u32, now: &Now<'_>) -> bool {
         let cell = &mut self.cells[index];
         if flags & WRITES != 0 {
             let ordered = if cell.read >= SET {
@@ -246,23 +235,22 @@ impl Shard {
 
     #[inline]
     fn home_of(&self, granule: u64) -> usize {
-        // Consecutive granules have consecutive homes: a sweep over an array stays in few lines.
-        let line = spread((granule >> 3).wrapping_mul(CELL_MIX)) as usize;
-        ((line << 3) | (granule & 7) as usize) & self.cells.len().wrapping_sub(1)
+        // Two granules share a line of the cache, as they do in the program; more would make long
+        // chains of what is next to each other.
+        (place(granule >> 1, CELL_MIX, self.line_bits) << 1) | (granule & 1) as usize
     }
 
-    /// The granule's cell, made if there is none. There is room.
-    #[inline]
-    fn find(&mut self, granule: u64, home: usize) -> usize {
+    /// The cell of the granule with this key, made if there is none. There is room.
+    fn find(&mut self, key: u64, home: usize) -> usize {
         let mask = self.cells.len() - 1;
         let mut index = home;
         loop {
-            let key = self.cells[index].key;
-            if key == granule + 1 {
+            let cell = &mut self.cells[index];
+            if cell.key == key {
                 return index;
             }
-            if key == 0 {
-                self.cells[index].key = granule + 1;
+            if cell.key == 0 {
+                cell.key = key;
                 self.used += 1;
                 return index;
             }
@@ -295,6 +283,7 @@ impl Shard {
         let len = ((self.used + more) * 2).next_power_of_two().max(self.cells.len() * 2).max(256);
         let old = std::mem::replace(&mut self.cells, vec![FREE; len]);
         let mask = len - 1;
+        self.line_bits = len.ilog2() - 1;
         for cell in old {
             if cell.key != 0 {
                 let mut index = self.home_of(cell.key - 1);
@@ -346,16 +335,6 @@ mod tests {
     use super::*;
     use crate::clock::{Epoch, Slot, VectorClock};
 
-    /// Two threads that know nothing of each other, a segment each.
-    fn window() -> Window {
-        let moment =
-            |slot, clock| Moment { epoch: Epoch { slot: Slot::new(slot), time: 1 }, clock };
-        let mut window = Window::default();
-        window.moments = vec![moment(0, 0), moment(1, 0)];
-        window.clocks = vec![VectorClock::new()];
-        window
-    }
-
     fn write(granule: u64, segment: u32) -> Record {
         Record::new(granule, granule & 63, WRITES, segment)
     }
@@ -364,6 +343,10 @@ mod tests {
     /// after it in the batch went to the cells of the table before: their races were lost.
     #[test]
     fn a_copy_that_makes_the_table_grow_moves_nobody_elses_history() {
+        // Two threads that know nothing of each other, a segment each.
+        let nothing = VectorClock::new();
+        let now = |slot| Now::new(Epoch { slot: Slot::new(slot), time: 1 }, &nothing);
+        let nows = [now(0), now(1)];
         for filled in 80..160 {
             let mut records: Vec<Record> = (0..filled).map(|granule| write(granule, 0)).collect();
             records.push(Record::new(1 << 20, 63, 0, 0));
@@ -371,7 +354,8 @@ mod tests {
             records.extend(after.clone().map(|granule| write(granule, 0)));
             records.extend(after.clone().map(|granule| write(granule, 1)));
             let mut shard = Shard::default();
-            shard.look_at(&records, &window());
+            shard.look_at(&Dealt { records, has_ranges: true }, &nows);
+
             let mut suspects: Vec<u64> = shard.suspects().collect();
             suspects.sort_unstable();
             assert!(suspects.iter().copied().eq(after), "after {filled} granules: {suspects:?}");

@@ -7,10 +7,12 @@ use mmtrace_format::{AccessKind, Address, StackId, ThreadId};
 use rayon::prelude::*;
 
 use crate::clock::{Epoch, VectorClock};
-use crate::hash::{FastHash, spread};
+use crate::hash::{FastHash, MULTIPLIER, place};
 use crate::race::AccessRef;
 use crate::race::route::{GRANULE_BITS, shard_of};
-use crate::race::window::{AccessLanes, Consumer, Item, Part, Raw, Window};
+use crate::race::window::{
+    AccessLanes, Consumer, Item, Lane, NextPass, Part, Segment, Touched, Window, Word,
+};
 
 /// What one access, or the renewal of memory, does to one suspect granule.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +68,10 @@ pub(super) struct Kept {
 #[derive(Debug)]
 struct Suspects {
     bits: Vec<u64>,
+    /// There are 2^this bits.
+    bits_log: u32,
     granules: HashSet<u64, FastHash>,
+    blocks: Touched,
 }
 
 /// Bits for each suspect granule.
@@ -77,27 +82,34 @@ impl Suspects {
     fn new(granules: impl Iterator<Item = u64>) -> Self {
         let granules: HashSet<u64, FastHash> = granules.collect();
         let len = (granules.len() * BITS_PER_SUSPECT).max(BITS_MIN).next_power_of_two();
-        let mut suspects = Self { bits: vec![0; len / 64], granules: HashSet::default() };
+        let bits_log = len.ilog2();
+        let (mut bits, mut blocks) = (vec![0; len / 64], Touched::NOTHING);
         for &granule in &granules {
-            let (word, bit) = suspects.bit(granule);
-            suspects.bits[word] |= bit;
+            let bit = place(granule, MULTIPLIER, bits_log);
+            bits[bit / 64] |= 1 << (bit % 64);
+            blocks.add(granule << GRANULE_BITS, 1);
         }
-        suspects.granules = granules;
-        suspects
+        Self { bits, bits_log, granules, blocks }
     }
 
+    /// Never false of a suspect granule.
     #[inline]
-    fn bit(&self, granule: u64) -> (usize, u64) {
-        let hash = spread(granule);
-        let word = (hash >> 6) as usize & (self.bits.len() - 1);
-        (word, 1 << (hash & 63))
+    fn may_contain(&self, granule: u64) -> bool {
+        let bit = place(granule, MULTIPLIER, self.bits_log);
+        self.bits[bit / 64] & (1 << (bit % 64)) != 0
     }
 
-    #[inline]
     fn contains(&self, granule: u64) -> bool {
-        let (word, bit) = self.bit(granule);
-        self.bits[word] & bit != 0 && self.granules.contains(&granule)
+        self.may_contain(granule) && self.granules.contains(&granule)
     }
+}
+
+/// One access, whole.
+struct Raw {
+    address: u64,
+    size: u64,
+    kind: AccessKind,
+    stack: StackId,
 }
 
 /// Collects the accesses of the suspect granules of some shards.
@@ -135,11 +147,7 @@ impl Collector {
             match item {
                 Item::Segment(number, segment) => {
                     if let Some(lane) = lanes.lane(segment.chunk) {
-                        let accesses = lane.accesses(segment.offset, segment.count);
-                        for (place, access) in (0..).zip(accesses) {
-                            let index = segment.first.index + place;
-                            self.look_at(&access, number, order + place, index, &mut hits);
-                        }
+                        self.look_at(number, segment, lane, order, &mut hits);
                     }
                     order += u64::from(segment.count);
                 }
@@ -158,15 +166,35 @@ impl Collector {
     }
 
     #[inline]
-    fn look_at(&self, access: &Raw, segment: u32, order: u64, index: u64, hits: &mut Vec<Hit>) {
-        let last = access.address.saturating_add(access.size.saturating_sub(1));
-        if access.address >> GRANULE_BITS == last >> GRANULE_BITS
-            && !self.suspects.contains(access.address >> GRANULE_BITS)
-        {
-            return;
-        }
-        if access.kind.touches_memory() && access.size > 0 {
-            self.look_at_range(access, segment, order, index, hits);
+    fn look_at(
+        &self,
+        number: u32,
+        segment: &Segment,
+        lane: &Lane,
+        order: u64,
+        hits: &mut Vec<Hit>,
+    ) {
+        for (place, word) in (0..).zip(lane.words(segment.offset, segment.count)) {
+            let room = (1 << GRANULE_BITS) - (word.address & ((1 << GRANULE_BITS) - 1));
+            // One branch for nearly all accesses.
+            if (word.short_size.wrapping_sub(1) < room)
+                & !self.suspects.may_contain(word.address >> GRANULE_BITS)
+            {
+                continue;
+            }
+            let size = lane.size_of(segment.offset + place, &word);
+            if word.kind.touches_memory() && size > 0 {
+                let Word { address, kind, stack, .. } = word;
+                let access = Raw { address, size, kind, stack };
+                let place = u64::from(place);
+                self.look_at_range(
+                    &access,
+                    number,
+                    order + place,
+                    segment.first.index + place,
+                    hits,
+                );
+            }
         }
     }
 
@@ -248,6 +276,14 @@ fn bytes_within(granule: u64, first_byte: u64, last_byte: u64) -> u8 {
 }
 
 impl Consumer for Collector {
+    fn next_pass(&self) -> NextPass {
+        if self.put_off.is_empty() { NextPass::None } else { NextPass::Certain }
+    }
+
+    fn wanted(&self) -> Option<&Touched> {
+        Some(&self.suspects.blocks)
+    }
+
     fn consume(&mut self, window: &Window, lanes: &AccessLanes<'_>) {
         let parts = window.parts();
         let collected: Vec<Vec<Hit>> =

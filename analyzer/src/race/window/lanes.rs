@@ -1,13 +1,15 @@
-//! Decoded access lanes, each kept until its last access had its turn and, if memory allows, for the
-//! next pass.
+//! Decoded access lanes, each kept from its first access's turn to its last one's, if memory allows.
+//!
+//! Once it is known that there will be a second pass, lanes stay for it, as far as memory allows. Of
+//! the others it is noted what they touch: most of them the second pass does not need.
 
 use std::sync::Mutex;
 
-use mmtrace_format::chunk::AccessColumns;
+use mmtrace_format::chunk::{AccessColumns, LaneDecoder};
 use mmtrace_format::{AccessKind, StackId};
 use rayon::prelude::*;
 
-use super::Window;
+use super::{NextPass, Touched, Window};
 use crate::order::Trace;
 
 /// Bytes that one decoded access takes.
@@ -21,12 +23,13 @@ pub(in crate::race) struct Lane {
     long_places: Vec<u32>,
 }
 
-/// One access, as the passes look at it.
+/// One access, as the passes look at it first.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::race) struct Raw {
+pub(in crate::race) struct Word {
     pub(in crate::race) address: u64,
-    pub(in crate::race) size: u64,
     pub(in crate::race) kind: AccessKind,
+    /// How many bytes; 0 if the lane has the size elsewhere: [`Lane::size_of`].
+    pub(in crate::race) short_size: u64,
     pub(in crate::race) stack: StackId,
 }
 
@@ -43,33 +46,47 @@ impl Lane {
         }
     }
 
+    fn touches(&self) -> Touched {
+        let mut touched = Touched::NOTHING;
+        for (place, word) in (0..).zip(self.words(0, u32::MAX)) {
+            if word.kind.touches_memory() {
+                touched.add(word.address, self.size_of(place, &word));
+            }
+        }
+        touched
+    }
+
     fn bytes(&self) -> u64 {
         self.columns.addresses.len() as u64 * ACCESS_BYTES
     }
 
     /// The accesses from `offset` on, `count` of them: fewer if the lane has fewer.
     #[inline]
-    pub(in crate::race) fn accesses(
+    pub(in crate::race) fn words(
         &self,
         offset: u32,
         count: u32,
-    ) -> impl Iterator<Item = Raw> + '_ {
+    ) -> impl ExactSizeIterator<Item = Word> + '_ {
         let len = self.columns.addresses.len();
         let start = (offset as usize).min(len);
         let end = (start + count as usize).min(len);
-        let addresses = &self.columns.addresses[start..end];
-        let tags = &self.columns.tags[start..end];
-        let mut long = self.long_places.partition_point(|&place| place < offset);
-        addresses.iter().zip(tags).map(move |(&address, &tag)| {
-            let context = &self.columns.contexts[(tag & 0xffff) as usize];
-            let mut size = u64::from(context.size);
-            if size == 0 {
-                size = self.columns.long_sizes.get(long).copied().unwrap_or(0);
-                long += 1;
-            }
+        let contexts = self.columns.contexts.as_slice();
+        let places = self.columns.addresses[start..end].iter().zip(&self.columns.tags[start..end]);
+        places.map(move |(&address, &tag)| {
+            let context = contexts[(tag & 0xffff) as usize];
             let kind = AccessKind::from_tag((tag >> 16) as u8);
-            Raw { address, size, kind, stack: context.stack }
+            Word { address, kind, short_size: u64::from(context.size), stack: context.stack }
         })
+    }
+
+    /// How many bytes the access at `place` has: `word` is what [`Self::words`] gives of it.
+    #[inline]
+    pub(in crate::race) fn size_of(&self, place: u32, word: &Word) -> u64 {
+        if word.short_size != 0 {
+            return word.short_size;
+        }
+        let long = self.long_places.binary_search(&place).ok();
+        long.and_then(|index| self.columns.long_sizes.get(index)).copied().unwrap_or(0)
     }
 }
 
@@ -83,7 +100,11 @@ pub(in crate::race) struct AccessLanes<'t> {
     present: Vec<u32>,
     #[expect(clippy::vec_box, reason = "lanes move in and out without being copied")]
     spare: Mutex<Vec<Box<Lane>>>,
+    #[expect(clippy::vec_box, reason = "they move in and out without being copied")]
+    decoders: Mutex<Vec<Box<LaneDecoder>>>,
     lost: Vec<usize>,
+    /// What each chunk touches, once it has been decoded.
+    touched: Vec<Option<Box<Touched>>>,
     /// Bytes of the lanes that are here.
     held_bytes: u64,
     /// While more are here, lanes are dropped when their last access had its turn.
@@ -96,13 +117,16 @@ impl<'t> AccessLanes<'t> {
     /// None yet. About half of `memory` bytes may be held.
     pub(in crate::race) fn new(trace: &'t Trace<'t>, memory: u64) -> Self {
         let lanes = (0..trace.lanes().chunk_count()).map(|_| None).collect();
+        let touched = vec![None; trace.lanes().chunk_count()];
         let mut this = Self {
             trace,
             lanes,
             left: Vec::new(),
             present: Vec::new(),
             spare: Mutex::default(),
+            decoders: Mutex::default(),
             lost: Vec::new(),
+            touched,
             held_bytes: 0,
             keep_bytes_max: memory / 4,
             held_bytes_max: memory / 2,
@@ -127,21 +151,28 @@ impl<'t> AccessLanes<'t> {
         self.lanes[chunk as usize].as_deref()
     }
 
-    /// Decodes what the window needs, in parallel.
-    pub(super) fn load(&mut self, window: &Window) {
+    /// Decodes what the window needs, in parallel; of that only what may meet `wanted`, if it is given.
+    pub(super) fn load(&mut self, window: &Window, wanted: Option<&Touched>) {
+        let touched = &self.touched;
+        let is_wanted = |chunk: u32| match (wanted, &touched[chunk as usize]) {
+            (Some(wanted), Some(touched)) => touched.may_meet(wanted),
+            _ => true,
+        };
         let missing: Vec<u32> = window
             .chunks()
             .into_iter()
-            .filter(|&chunk| self.lanes[chunk as usize].is_none())
+            .filter(|&chunk| self.lanes[chunk as usize].is_none() && is_wanted(chunk))
             .collect();
         let source = self.trace.lanes();
-        let spare = &self.spare;
+        let (spare, decoders) = (&self.spare, &self.decoders);
         let decoded: Vec<Option<Box<Lane>>> = missing
             .par_iter()
             .map(|&chunk| {
-                let pop = || spare.lock().expect("nobody panics holding it").pop();
-                let mut lane = pop().unwrap_or_default();
-                source.decode_accesses(chunk as usize, &mut lane.columns).ok()?;
+                let mut lane = pop(spare);
+                let mut decoder = pop(decoders);
+                let read = source.decode_accesses(chunk as usize, &mut decoder, &mut lane.columns);
+                push(decoders, decoder);
+                read.ok()?;
                 lane.index_long_sizes();
                 Some(lane)
             })
@@ -160,21 +191,29 @@ impl<'t> AccessLanes<'t> {
     }
 
     /// The window has been looked at: drops lanes while there are too many.
-    pub(super) fn release(&mut self, window: &Window) {
+    pub(super) fn release(&mut self, window: &Window, next: NextPass) {
         for segment in &window.segments {
             self.left[segment.chunk as usize] -= segment.count;
         }
         for chunk in std::mem::take(&mut self.present) {
-            let is_done = self.left[chunk as usize] == 0;
+            let index = chunk as usize;
+            let is_done = self.left[index] == 0;
             if is_done {
-                self.trace.lanes().done_with(chunk as usize);
+                self.trace.lanes().done_with(index);
             }
-            let bytes_max = if is_done { self.keep_bytes_max } else { self.held_bytes_max };
-            if self.held_bytes <= bytes_max {
+            let stays = if is_done {
+                next == NextPass::Certain && self.held_bytes <= self.keep_bytes_max
+            } else {
+                self.held_bytes <= self.held_bytes_max
+            };
+            if stays {
                 self.present.push(chunk);
-            } else if let Some(lane) = self.lanes[chunk as usize].take() {
+            } else if let Some(lane) = self.lanes[index].take() {
                 self.held_bytes -= lane.bytes();
-                self.spare.lock().expect("nobody panics holding it").push(lane);
+                if next != NextPass::None && self.touched[index].is_none() {
+                    self.touched[index] = Some(Box::new(lane.touches()));
+                }
+                push(&self.spare, lane);
             }
         }
     }
@@ -183,4 +222,13 @@ impl<'t> AccessLanes<'t> {
     pub(in crate::race) fn lost(&self) -> &[usize] {
         &self.lost
     }
+}
+
+#[expect(clippy::unnecessary_box_returns, reason = "as above")]
+fn pop<T: Default>(pool: &Mutex<Vec<Box<T>>>) -> Box<T> {
+    pool.lock().expect("nobody panics holding it").pop().unwrap_or_default()
+}
+
+fn push<T>(pool: &Mutex<Vec<Box<T>>>, item: Box<T>) {
+    pool.lock().expect("nobody panics holding it").push(item);
 }
