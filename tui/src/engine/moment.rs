@@ -80,6 +80,7 @@ pub struct Decoded {
 #[derive(Debug, Default)]
 pub struct ChunkCache {
     chunks: VecDeque<(u32, Option<Arc<Decoded>>)>,
+    decoder: LaneDecoder,
 }
 
 impl ChunkCache {
@@ -93,7 +94,7 @@ impl ChunkCache {
             let last = if self.chunks.len() < CHUNKS_KEPT { None } else { self.chunks.pop_back() };
             let storage = last.and_then(|(_, last)| Arc::try_unwrap(last?).ok());
             let sync = storage.map(|last| last.sync).unwrap_or_default();
-            let decoded = Decoded::read(log, chunk as usize, sync);
+            let decoded = Decoded::read(log, chunk as usize, &mut self.decoder, sync);
             self.chunks.push_front((chunk, decoded.map(Arc::new)));
         }
         self.chunks.front().and_then(|(_, decoded)| decoded.clone())
@@ -102,13 +103,18 @@ impl ChunkCache {
 
 /// A chunk's events; `None` if they cannot be read.
 pub(crate) fn decode(log: &Log, chunk: usize) -> Option<Decoded> {
-    Decoded::read(log, chunk, SyncColumns::default())
+    Decoded::read(log, chunk, &mut LaneDecoder::default(), SyncColumns::default())
 }
 
 impl Decoded {
-    fn read(log: &Log, chunk: usize, mut sync: SyncColumns) -> Option<Self> {
+    fn read(
+        log: &Log,
+        chunk: usize,
+        decoder: &mut LaneDecoder,
+        mut sync: SyncColumns,
+    ) -> Option<Self> {
         let read = log.chunk(chunk).ok()?;
-        let is_read = read.decode_sync(&mut LaneDecoder::default(), &mut sync).is_ok();
+        let is_read = read.decode_sync(decoder, &mut sync).is_ok();
         log.advise_done(chunk);
         if !is_read {
             return None;

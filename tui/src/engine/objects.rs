@@ -64,13 +64,14 @@ pub struct AccessAt {
 const EVENTS_SHOWN: usize = 8;
 
 impl Engine<'_> {
-    /// What an object or address is at a moment. Accesses are looked for if `with_accesses`.
+    /// What an object or address is at a moment. Accesses are looked for if `with_accesses`, unless
+    /// the events say that it is a lock or a channel: its words are its own business.
     pub fn object_at(&mut self, address: u64, time_ns: u64, with_accesses: bool) -> ObjectState {
         let mut state = ObjectState::default();
         let made = self.index.made(address, time_ns);
         let mut history = History { made, ..History::default() };
         self.read_events(address, time_ns, &mut history, &mut state);
-        if with_accesses {
+        if with_accesses && !history.is_opaque() {
             let (log, index) = (self.log, &*self.index);
             let look = Look { log, index, address, until_ns: time_ns };
             look.accesses(&self.by_end, &mut history.accesses, &mut state.is_partial);
@@ -346,6 +347,15 @@ impl History {
             self.events.retain(|(_, event)| event.time.ns > newest_ns);
         }
         is_settled
+    }
+
+    /// Whether nobody reads or writes the object's words but its own operations.
+    fn is_opaque(&self) -> bool {
+        let group = |event: &Event| event.kind.spec().group;
+        let is = |(_, event): &(ThreadId, Event)| {
+            matches!(group(event), EventGroup::Lock | EventGroup::Channel)
+        };
+        self.events.iter().any(is)
     }
 
     /// Whether the object is a lock, and all that is known of it is who reads.
