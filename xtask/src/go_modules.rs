@@ -65,9 +65,9 @@ const MODULES: &[Module] = &[
     },
     Module {
         name: "github.com/valyala/fasthttp",
-        version: "v1.77.0",
-        arguments: &["./..."],
-        restricted: "",
+        version: "v1.58.0",
+        arguments: &["-short", "."],
+        restricted: "-short, the package of servers and clients itself",
     },
     Module {
         name: "github.com/hashicorp/raft",
