@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
 use crate::go_race_tests::mmtrace;
@@ -175,6 +175,7 @@ impl Module {
         let (logs, report) = (beside("logs"), beside("report.json"));
         let _ = fs::remove_dir_all(&logs);
         let plain = run_tests(&work, Command::new("go").arg("test"), self.arguments)?;
+        ensure!(!plain.outcomes.is_empty(), "no test was run");
         let race = run_tests(&work, Command::new("go").args(["test", "-race"]), self.arguments)?;
         let mut recorded = Command::new(mmtrace());
         recorded.args(["go", "--format", "json", "--report"]).arg(&report);
@@ -197,6 +198,10 @@ impl Module {
         let all = plain.outcomes.differences(&ran.outcomes);
         let mut lasting = Vec::new();
         for difference in all.iter().filter(|difference| !difference.test.is_empty()) {
+            // A build with -race leaves out some tests, and others fail in it.
+            if race.outcomes.of(&difference.package, &difference.test) == difference.recorded {
+                continue;
+            }
             say(&format!("  {difference}: again"));
             if !Self::is_of_chance(&work, difference)? {
                 lasting.push(difference);
@@ -205,7 +210,7 @@ impl Module {
         let same = match (all.is_empty(), lasting.is_empty(), is_as_race) {
             (true, ..) => "yes",
             (_, _, true) => "as -race",
-            (_, true, _) => "by chance",
+            (_, true, _) => "in part",
             _ => "NO",
         };
         let is_same = all.is_empty() || lasting.is_empty() || is_as_race;
@@ -288,9 +293,6 @@ fn run_tests(work: &Path, command: &mut Command, arguments: &[&str]) -> anyhow::
         last = Instant::now();
     }
     let status = child.wait()?;
-    if outcomes.is_empty() {
-        bail!("no test was run: {status}");
-    }
     for (test, text) in outcomes.failed() {
         say(&format!("  {test} fails{}", if text.is_empty() { "" } else { ":" }));
         text.lines().for_each(|line| say(&format!("    {line}")));
