@@ -1,6 +1,7 @@
 //! What `go test -json` says of tests, and what reports say of logs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -77,27 +78,42 @@ impl Outcomes {
         })
     }
 
-    /// What is not the same in `other`, in words.
-    pub(super) fn differences(&self, other: &Self) -> Vec<String> {
-        let mut differences = Vec::new();
-        let keys = self.tests.keys().chain(other.tests.keys());
-        let keys: std::collections::BTreeSet<_> = keys.collect();
-        for key in keys {
-            let (here, there) = (self.tests.get(key), other.tests.get(key));
-            if here != there {
-                let word = |seen: Option<&Seen>| match seen {
-                    None => "absent".to_owned(),
-                    Some(seen) => format!("{seen:?}").to_lowercase(),
-                };
-                differences.push(format!(
-                    "{}: {}, recorded {}",
-                    name(key),
-                    word(here),
-                    word(there)
-                ));
-            }
-        }
-        differences
+    /// What became of a test.
+    pub(super) fn of(&self, package: &str, test: &str) -> Option<Seen> {
+        self.tests.get(&(package.to_owned(), test.to_owned())).copied()
+    }
+
+    /// The tests of which something else became in `recorded`.
+    pub(super) fn differences(&self, recorded: &Self) -> Vec<Difference> {
+        let keys: BTreeSet<_> = self.tests.keys().chain(recorded.tests.keys()).collect();
+        let both = keys.into_iter().map(|(package, test)| Difference {
+            package: package.clone(),
+            test: test.clone(),
+            plain: self.of(package, test),
+            recorded: recorded.of(package, test),
+        });
+        both.filter(|both| both.plain != both.recorded).collect()
+    }
+}
+
+/// A test of which something else became when it was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Difference {
+    pub(super) package: String,
+    /// Empty for the package as a whole.
+    pub(super) test: String,
+    pub(super) plain: Option<Seen>,
+    pub(super) recorded: Option<Seen>,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = |seen: Option<Seen>| match seen {
+            None => "absent".to_owned(),
+            Some(seen) => format!("{seen:?}").to_lowercase(),
+        };
+        let name = name(&(self.package.clone(), self.test.clone()));
+        write!(f, "{name}: {}, recorded {}", word(self.plain), word(self.recorded))
     }
 }
 
@@ -164,11 +180,12 @@ mod tests {
                 json!({"Action": "pass", "Package": "p", "Elapsed": 1.5}),
             ])
         };
-        assert_eq!(of("pass").differences(&of("pass")), [""; 0]);
-        let found = of("pass").differences(&of("fail"));
-        assert_eq!(found, ["p TestA: passed, recorded failed"]);
-        let found = of("pass").differences(&of("output"));
-        assert_eq!(found, ["p TestA: passed, recorded begun"]);
+        let found = |action: &str| -> Vec<String> {
+            of("pass").differences(&of(action)).iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(found("pass"), [""; 0]);
+        assert_eq!(found("fail"), ["p TestA: passed, recorded failed"]);
+        assert_eq!(found("output"), ["p TestA: passed, recorded begun"]);
         assert_eq!((of("pass").tests(), of("pass").time().as_millis()), (1, 1500));
     }
 
