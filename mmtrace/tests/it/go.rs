@@ -1,5 +1,6 @@
 //! `mmtrace go` with real Go programs: verdicts, tests by name, flags and exit codes.
 
+mod fast_paths;
 mod flags;
 mod hang;
 
