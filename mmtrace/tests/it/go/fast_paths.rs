@@ -104,8 +104,8 @@ fn accesses(folder: &Folder, program: &Path, log: &str, full: &str) -> Vec<(Stri
 /// The one overlay in a folder of caches.
 fn overlay(caches: &Path) -> PathBuf {
     let folders = std::fs::read_dir(caches.join("mmtrace")).unwrap().flatten();
-    let tables = folders.map(|entry| entry.path().join("overlay.json"));
-    tables.filter(|table| table.exists()).next().expect("mmtrace go has made an overlay")
+    let mut tables = folders.map(|entry| entry.path().join("overlay.json"));
+    tables.find(|table| table.exists()).expect("mmtrace go has made an overlay")
 }
 
 #[test]
