@@ -2,6 +2,7 @@
 
 mod company;
 mod endings;
+mod fast_paths;
 mod flags;
 mod hang;
 mod judged;

@@ -32,6 +32,10 @@ pub struct Goroutine {
     pub(super) parked: u8,
     /// Whether its first event is in the log.
     pub(super) is_started: bool,
+    /// A send of its own that somebody received from while it was parked: the channel, and which one.
+    /// That it is done is its first event when it runs again. Nobody takes anything from that event,
+    /// so it may come late, and whoever received need not stand in for it once more.
+    pub(super) sent: Option<(u64, u64)>,
     /// What it is going to wait for, if whoever parks it does not know.
     pub(super) waits_for: u64,
 }
@@ -55,6 +59,7 @@ impl Goroutine {
             parked_at: StackId::UNKNOWN,
             parked: 0,
             is_started: false,
+            sent: None,
             waits_for: 0,
         }
     }

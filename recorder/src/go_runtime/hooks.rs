@@ -114,6 +114,19 @@ unsafe fn number_of(g: usize, context: *mut Goroutine) -> u64 {
     unsafe { layout::word(g, layout::entry(Entry::GoroutineNumber)) as u64 }
 }
 
+/// Takes a context out of the `g` that has it, if this thread runs that.
+unsafe fn forget_context(g: usize, context: *mut Goroutine) {
+    let offset = layout::entry(Entry::GoroutineContext);
+    // SAFETY: `g` is current.
+    for g in [g, unsafe { current_of(g) }] {
+        // SAFETY: a `g` of this thread's.
+        if g != 0 && unsafe { layout::word(g, offset) } == context.addr() {
+            // SAFETY: the same; nobody else changes it.
+            unsafe { layout::set_word(g, offset, 0) };
+        }
+    }
+}
+
 /// The goroutine under the system's `g`; 0 if that is not known.
 #[inline]
 unsafe fn current_of(g: usize) -> usize {
@@ -283,6 +296,13 @@ pub unsafe extern "C" fn go_end(
         }
         proc.event(Event::new(EventKind::End));
         proc.forget_current();
+    }
+    // Go keeps the pointer until it uses the `g` again, and its scheduler may still call hooks for it:
+    // a goroutine that ends in a bubble of `synctest` readies the one that waits for it.
+    // SAFETY: see the module.
+    if unsafe { number_of(g, context) } != 0 {
+        // SAFETY: its `g` is current, or under the system's: this thread's to change.
+        unsafe { forget_context(g, context) };
     }
     // SAFETY: made by `go_start` from a box, and Go does not use it any more.
     drop(unsafe { Box::from_raw(context) });

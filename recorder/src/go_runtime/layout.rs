@@ -90,6 +90,16 @@ pub(super) unsafe fn word(base: usize, offset: usize) -> usize {
     unsafe { std::ptr::with_exposed_provenance::<usize>(base + offset).read() }
 }
 
+/// Writes a word of Go's.
+///
+/// # Safety
+/// A structure of Go's with a word at this offset lies at `base`, and nobody else touches that word now.
+#[inline]
+pub(super) unsafe fn set_word(base: usize, offset: usize, value: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { std::ptr::with_exposed_provenance_mut::<usize>(base + offset).write(value) };
+}
+
 /// Reads a string of Go's, by the address of its header.
 ///
 /// # Safety

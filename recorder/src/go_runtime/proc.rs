@@ -241,6 +241,7 @@ fn begins_epoch(kind: EventKind) -> bool {
             | Kind::WriteLock
             | Kind::WaitGroupWait
             | Kind::ChanRecvClosed
+            | Kind::ChanSendDone
             | Kind::AtomicLoad
             | Kind::AtomicCasFailed
             | Kind::PoolGet

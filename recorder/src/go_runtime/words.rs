@@ -117,7 +117,14 @@ pub unsafe extern "C" fn channel(
             next(Counts::RECEIVED);
             note(sender, EventKind::ChanSend, k);
             note(receiver, EventKind::ChanRecv, k);
-            note(sender, EventKind::ChanSendDone, k);
+            if operation == Op::SendToPeer {
+                note(sender, EventKind::ChanSendDone, k);
+            } else {
+                // SAFETY: see the module; the peer is parked, and whoever holds the lock keeps it so.
+                if let Some(sender) = unsafe { sender.as_mut() }.filter(|peer| peer.ignoring == 0) {
+                    sender.sent = Some((object, k));
+                }
+            }
         }
         Op::Close => note(context, EventKind::ChanClose, 0),
         Op::ReceiveClosed => note(context, EventKind::ChanRecvClosed, 0),

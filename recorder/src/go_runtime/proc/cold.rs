@@ -86,6 +86,7 @@ impl Proc {
         let to = unsafe { &mut *to };
         to.fragments += 1;
         self.fragments = to.fragments;
+        let (sent, parked_at, is_started) = (to.sent.take(), to.parked_at, to.is_started);
         if self.cursor.has_room(SWITCH_WORDS_MAX) {
             let (value, extra) = (u64::from(to.thread.as_u32()), to.fragments - 1);
             self.event(Event { value, extra, ..Event::new(EventKind::Switch) });
@@ -93,8 +94,12 @@ impl Proc {
             // The next chunk's label says who runs.
             self.roll_over();
         }
-        if !to.is_started {
+        if !is_started {
             self.start(number);
+        }
+        if let Some((object, value)) = sent {
+            let done = Event::new(EventKind::ChanSendDone);
+            self.event(Event { object, value, stack: parked_at, ..done });
         }
     }
 
