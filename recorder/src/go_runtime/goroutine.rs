@@ -24,6 +24,9 @@ pub struct Goroutine {
     pub(super) epoch: u64,
     /// How many fragments it has begun.
     pub(super) fragments: u64,
+    /// A number for the fragment that it is in, which no other fragment of any goroutine has but once
+    /// in 2^64: the memory of a goroutine that has ended is soon another one's, with as many fragments.
+    pub(super) turn: u64,
     /// The functions that are active, outermost first.
     pub(super) activations: Activations,
     /// Where it parked last: what others do for it while it is parked, happens there.
@@ -44,7 +47,7 @@ impl Goroutine {
     /// Where the assembly of `recorder/go` finds things.
     pub(super) const CALLERS: usize = offset_of!(Self, callers);
     pub(super) const EPOCH: usize = offset_of!(Self, epoch);
-    pub(super) const FRAGMENTS: usize = offset_of!(Self, fragments);
+    pub(super) const TURN: usize = offset_of!(Self, turn);
     pub(super) const ACTIVATIONS: usize = offset_of!(Self, activations);
 
     pub(super) fn new(thread: ThreadId, parent: ThreadId) -> Self {
@@ -55,6 +58,7 @@ impl Goroutine {
             parent,
             epoch: mix(u64::from(thread.as_u32())),
             fragments: 0,
+            turn: mix(u64::from(thread.as_u32())),
             activations: Activations::new(),
             parked_at: StackId::UNKNOWN,
             parked: 0,
@@ -62,6 +66,13 @@ impl Goroutine {
             sent: None,
             waits_for: 0,
         }
+    }
+
+    /// It runs somewhere, or somewhere else.
+    #[inline]
+    pub(super) fn begin_fragment(&mut self) {
+        self.fragments += 1;
+        self.turn = self.turn.wrapping_add(1);
     }
 
     /// What it does from here on may be unordered with what its past is ordered with.

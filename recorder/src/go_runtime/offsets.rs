@@ -14,8 +14,8 @@ pub use super::proc::{MULTIPLIER, SCALAR_SIZE};
 
 /// In a processor: its current goroutine.
 pub const CURRENT: usize = Proc::CURRENT;
-/// In a processor: how many fragments that one had begun with the present one.
-pub const PROC_FRAGMENTS: usize = Proc::FRAGMENTS;
+/// In a processor: the number of the fragment that runs.
+pub const PROC_TURN: usize = Proc::TURN;
 /// In a processor: the address of the open chunk's first word.
 pub const WORDS: usize = Proc::WORDS;
 /// In a processor: how many words it has.
@@ -41,8 +41,8 @@ pub const IS_FULL: usize = Proc::FILTER + Filter::IS_FULL;
 pub const GOROUTINE_CALLERS: usize = Goroutine::CALLERS;
 /// In a goroutine: its epoch.
 pub const EPOCH: usize = Goroutine::EPOCH;
-/// In a goroutine: how many fragments it has begun.
-pub const FRAGMENTS: usize = Goroutine::FRAGMENTS;
+/// In a goroutine: the number of the fragment that it is in.
+pub const TURN: usize = Goroutine::TURN;
 /// In a goroutine: the address behind its innermost activation.
 pub const TOP: usize = Goroutine::ACTIVATIONS + Activations::TOP;
 /// In a goroutine: the address behind the buffer of activations.

@@ -43,8 +43,8 @@ pub struct Proc {
     word_count: usize,
     /// Who runs: what the next record says is done by it. Never null.
     current: *mut Goroutine,
-    /// How many fragments it has begun with the one that it is in here.
-    fragments: u64,
+    /// The number of its fragment that runs here: [`Goroutine::turn`].
+    turn: u64,
     filter: Filter,
     places: Places,
     callers: Callers,
@@ -61,7 +61,7 @@ impl Proc {
     pub(super) const WORDS: usize = offset_of!(Self, words);
     pub(super) const WORD_COUNT: usize = offset_of!(Self, word_count);
     pub(super) const CURRENT: usize = offset_of!(Self, current);
-    pub(super) const FRAGMENTS: usize = offset_of!(Self, fragments);
+    pub(super) const TURN: usize = offset_of!(Self, turn);
     pub(super) const FILTER: usize = offset_of!(Self, filter);
     pub(super) const PLACES: usize = offset_of!(Self, places);
     pub(super) const CALLERS: usize = offset_of!(Self, callers);
@@ -74,7 +74,7 @@ impl Proc {
             words: std::ptr::null(),
             word_count: 0,
             current: system,
-            fragments: 0,
+            turn: 0,
             filter: Filter::new(recording.is_full()),
             places: Places::new(),
             callers: Callers::new(),
@@ -95,7 +95,7 @@ impl Proc {
     #[expect(unsafe_code, reason = "goroutines are pointers of Go's")]
     pub(super) unsafe fn is_current(&self, goroutine: *mut Goroutine) -> bool {
         // SAFETY: who runs is never null, so that it is read only if it is one: the caller's promise.
-        std::ptr::eq(self.current, goroutine) && unsafe { (*goroutine).fragments } == self.fragments
+        std::ptr::eq(self.current, goroutine) && unsafe { (*goroutine).turn } == self.turn
     }
 
     /// Appends an access of the goroutine that runs, at the return address `pc` in a function that

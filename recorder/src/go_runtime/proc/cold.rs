@@ -58,8 +58,8 @@ impl Proc {
     pub(super) fn begin(&mut self) {
         // SAFETY: made by `Proc::new`, leaked, and this processor's alone.
         let system = unsafe { &mut *self.cold.system };
-        system.fragments = 1;
-        self.fragments = 1;
+        system.begin_fragment();
+        self.turn = system.turn;
         self.open_slot();
         self.start(0);
         let name = format!("go scheduler, processor {}", self.cold.stream.as_u32());
@@ -84,8 +84,8 @@ impl Proc {
         self.current = to;
         // SAFETY: the same.
         let to = unsafe { &mut *to };
-        to.fragments += 1;
-        self.fragments = to.fragments;
+        to.begin_fragment();
+        self.turn = to.turn;
         let (sent, parked_at, is_started) = (to.sent.take(), to.parked_at, to.is_started);
         if self.cursor.has_room(SWITCH_WORDS_MAX) {
             let (value, extra) = (u64::from(to.thread.as_u32()), to.fragments - 1);
@@ -256,8 +256,8 @@ impl Proc {
         self.current = self.cold.system;
         // SAFETY: the processor's own.
         let system = unsafe { &mut *self.current };
-        system.fragments += 1;
-        self.fragments = system.fragments;
+        system.begin_fragment();
+        self.turn = system.turn;
         self.open_slot();
     }
 
