@@ -78,7 +78,7 @@ fn a_newer_version() {
     bytes[..IDENTITY_LEN].copy_from_slice(&identity.encode());
     folder.write("new.log", &bytes);
     insta::assert_snapshot!(refused_by_all(&folder, "new.log"), @"
-    error: new.log: byte 8: the log has format version 2.0, this program reads 1.x
+    error: new.log: byte 8: the log has format version 2.1, this program reads 1.x
     exit code 3
     ");
 }

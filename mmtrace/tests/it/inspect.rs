@@ -61,7 +61,7 @@ fn import_says_what_it_made() {
     let folder = Folder::new();
     folder.write("t.std", RACY.as_bytes());
     insta::assert_snapshot!(folder.mmtrace(&["import", "--from", "std", "t.std", "-o", "t.log"]), @"
-    t.log: 4.75 KiB of 2 threads: 7 events, 4 accesses, 6 locations
+    t.log: 4.81 KiB of 2 threads: 7 events, 4 accesses, 6 locations
     exit code 0
     ");
 }

@@ -26,7 +26,10 @@ fn a_link_opens_its_place() {
     let folder = Folder::with_log("racy.log", RACY);
     let run = folder.mmtrace(&["view", "racy.log#g=t1&t=3ns", "--dump", "json"]);
     let json: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
-    assert_eq!((json["cursor_ns"].as_u64(), json["lane"].as_str()), (Some(3), Some("t1")));
+    assert_eq!(
+        (json["cursor_ns"].as_u64(), json["lane"].as_str()),
+        (Some(3), Some("t1 location 2"))
+    );
     let wrong = folder.mmtrace(&["view", "racy.log#x=1", "--dump", "text"]);
     assert_eq!(wrong.code, 2, "{wrong}");
     assert!(wrong.stderr.contains("`x=1` is no part of a link"), "{wrong}");

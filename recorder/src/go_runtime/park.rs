@@ -124,7 +124,7 @@ pub unsafe extern "C" fn park(
 }
 
 /// What the goroutine is going to park for, where [`park`] cannot tell: a semaphore's address, or
-/// [`TIMER`].
+/// `TIMER`.
 pub unsafe extern "C" fn wait_for(context: *mut Goroutine, object: u64) {
     // SAFETY: see the module.
     if let Some(goroutine) = unsafe { context.as_mut() } {
