@@ -92,6 +92,7 @@ fn after(event: &Event) -> State {
     match event.kind {
         EventKind::Block => State::of_wait(BlockReason::from_detail(event.detail)),
         EventKind::SyscallEnter => State::Syscall,
+        EventKind::Preempt => State::Runnable,
         EventKind::End => State::Ended,
         _ => State::Running,
     }
