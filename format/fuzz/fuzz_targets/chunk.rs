@@ -4,22 +4,22 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mmtrace_format::chunk::{AccessColumns, CHUNK_HEADER_LEN, Chunk, SyncColumns};
+use mmtrace_format::chunk::{AccessColumns, CHUNK_HEADER_LEN, Chunk, LaneDecoder, SyncColumns};
 
 fuzz_target!(|data: &[u8]| {
     let mut bytes = data.to_vec();
     mend(&mut bytes);
     let Ok(chunk) = Chunk::parse(&bytes) else { return };
     let header = chunk.header();
-    let mut events = SyncColumns::default();
-    if chunk.decode_sync(&mut events).is_ok() {
+    let (mut decoder, mut events) = (LaneDecoder::default(), SyncColumns::default());
+    if chunk.decode_sync(&mut decoder, &mut events).is_ok() {
         assert_eq!(events.events.len(), header.sync_count as usize);
         assert!(events.access_ends.is_sorted());
         assert!(events.access_ends.iter().all(|&end| end <= header.access_count));
         assert!(events.events.iter().all(|event| event.is_canonical()));
     }
     let mut accesses = AccessColumns::default();
-    if chunk.decode_accesses(&mut accesses).is_ok() {
+    if chunk.decode_accesses(&mut decoder, &mut accesses).is_ok() {
         assert_eq!(accesses.len(), header.access_count as usize);
         assert_eq!(accesses.iter().count(), accesses.len());
     }

@@ -5,7 +5,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use mmtrace_format::chunk::codec::LEVEL_RECORDING;
-use mmtrace_format::chunk::{AccessColumns, Chunk, RawChunk, SealScratch, SyncColumns, seal};
+use mmtrace_format::chunk::{
+    AccessColumns, Chunk, LaneDecoder, RawChunk, SealScratch, SyncColumns, seal,
+};
 use mmtrace_format::event::word::decode_record;
 use mmtrace_format::{StreamId, ThreadId, Timestamp};
 
@@ -26,9 +28,10 @@ fuzz_target!(|data: &[u8]| {
     let (sealed, problem) = seal(&raw, LEVEL_RECORDING, &mut SealScratch::new());
     let chunk = Chunk::parse(&sealed.bytes).expect("what was sealed is a chunk");
     assert_eq!(*chunk.header(), sealed.header);
+    let mut decoder = LaneDecoder::default();
     let (mut events, mut accesses) = (SyncColumns::default(), AccessColumns::default());
-    chunk.decode_sync(&mut events).expect("what was sealed reads back");
-    chunk.decode_accesses(&mut accesses).expect("what was sealed reads back");
+    chunk.decode_sync(&mut decoder, &mut events).expect("what was sealed reads back");
+    chunk.decode_accesses(&mut decoder, &mut accesses).expect("what was sealed reads back");
     if problem.is_none() {
         let mut at = 0;
         while at < words.len() {
