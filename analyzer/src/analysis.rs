@@ -75,11 +75,10 @@ pub fn analyze_waiting(log: &Log, options: &Options) -> Report {
     let totals = trace.totals();
     let races = Races { events: totals.events, accesses: totals.accesses, ..Races::default() };
     let mut beside = Beside::new(&trace, is_collected(log), options);
-    Merge::new(&trace).run(&mut beside);
+    Merge::new(&trace).run(&mut (&mut beside.lives, &mut beside.watch));
     let mut report = with_input(log, |input| report_of(&trace, &races, beside, input, &Silent));
     let is_waiting = |kind| matches!(kind, FindingKind::Deadlock | FindingKind::Leak);
     report.findings.retain(|finding| is_waiting(finding.kind));
-    report.heap = None;
     report
 }
 

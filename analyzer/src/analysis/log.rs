@@ -1,8 +1,6 @@
 //! A log on disk as a source of chunks, and what it knows of its own holes.
 
-use mmtrace_format::chunk::{
-    AccessColumns, Chunk, ChunkError, ChunkHeader, LaneDecoder, SyncColumns,
-};
+use mmtrace_format::chunk::{Chunk, ChunkError};
 use mmtrace_format::log::ReadError;
 use mmtrace_format::meta::{SETTING_SOURCE, SETTING_STREAMS_IN_TIME};
 use mmtrace_format::{Gap, Log, ModuleId};
@@ -16,27 +14,11 @@ impl Lanes for Log {
         self.chunks().len()
     }
 
-    fn header(&self, chunk: usize) -> Result<ChunkHeader, ChunkError> {
-        // The directory has no fragments: those are in the chunk.
-        Ok(read(self, chunk)?.header().clone())
-    }
-
-    fn decode_sync(
-        &self,
-        chunk: usize,
-        decoder: &mut LaneDecoder,
-        columns: &mut SyncColumns,
-    ) -> Result<(), ChunkError> {
-        read(self, chunk)?.decode_sync(decoder, columns)
-    }
-
-    fn decode_accesses(
-        &self,
-        chunk: usize,
-        decoder: &mut LaneDecoder,
-        columns: &mut AccessColumns,
-    ) -> Result<(), ChunkError> {
-        read(self, chunk)?.decode_accesses(decoder, columns)
+    fn chunk(&self, chunk: usize) -> Result<Chunk<'_>, ChunkError> {
+        self.chunk(chunk).map_err(|error| match error {
+            ReadError::Chunk { source, .. } => source,
+            around => ChunkError::Compression { part: "block", reason: around.to_string() },
+        })
     }
 
     fn streams_are_in_time(&self) -> bool {
@@ -46,13 +28,6 @@ impl Lanes for Log {
     fn done_with(&self, chunk: usize) {
         self.advise_done(chunk);
     }
-}
-
-fn read(log: &Log, chunk: usize) -> Result<Chunk<'_>, ChunkError> {
-    log.chunk(chunk).map_err(|error| match error {
-        ReadError::Chunk { source, .. } => source,
-        around => ChunkError::Compression { part: "block", reason: around.to_string() },
-    })
 }
 
 /// What was recorded, as far as the log says.

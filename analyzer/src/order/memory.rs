@@ -1,9 +1,6 @@
 //! Logs in memory, for tests: lines in the order in which they happened, cut into chunks.
 
-use mmtrace_format::chunk::{
-    AccessColumns, Chunk, ChunkError, ChunkHeader, LaneDecoder, OpenChunk, SealScratch,
-    SyncColumns, seal,
-};
+use mmtrace_format::chunk::{Chunk, ChunkError, OpenChunk, SealScratch, seal};
 use mmtrace_format::event::text::Line;
 use mmtrace_format::{StreamId, ThreadId, Timestamp};
 
@@ -71,10 +68,6 @@ impl MemoryLanes {
     pub(crate) fn damage(&mut self, chunk: usize) {
         self.chunks[chunk].truncate(10);
     }
-
-    fn chunk(&self, chunk: usize) -> Result<Chunk<'_>, ChunkError> {
-        Chunk::parse(&self.chunks[chunk])
-    }
 }
 
 impl Lanes for MemoryLanes {
@@ -82,25 +75,7 @@ impl Lanes for MemoryLanes {
         self.chunks.len()
     }
 
-    fn header(&self, chunk: usize) -> Result<ChunkHeader, ChunkError> {
-        Ok(self.chunk(chunk)?.header().clone())
-    }
-
-    fn decode_sync(
-        &self,
-        chunk: usize,
-        decoder: &mut LaneDecoder,
-        columns: &mut SyncColumns,
-    ) -> Result<(), ChunkError> {
-        self.chunk(chunk)?.decode_sync(decoder, columns)
-    }
-
-    fn decode_accesses(
-        &self,
-        chunk: usize,
-        decoder: &mut LaneDecoder,
-        columns: &mut AccessColumns,
-    ) -> Result<(), ChunkError> {
-        self.chunk(chunk)?.decode_accesses(decoder, columns)
+    fn chunk(&self, chunk: usize) -> Result<Chunk<'_>, ChunkError> {
+        Chunk::parse(&self.chunks[chunk])
     }
 }

@@ -1,6 +1,8 @@
 //! What the passes read: chunks' lanes, and each thread's fragments in program order.
 
-use mmtrace_format::chunk::{AccessColumns, ChunkError, ChunkHeader, LaneDecoder, SyncColumns};
+use mmtrace_format::chunk::{
+    AccessColumns, Chunk, ChunkError, ChunkHeader, LaneDecoder, SyncColumns,
+};
 use mmtrace_format::{StreamId, ThreadId};
 
 /// A source of chunks: a log on disk, or in memory.
@@ -10,11 +12,19 @@ pub trait Lanes: Sync {
     /// How many chunks there are.
     fn chunk_count(&self) -> usize;
 
+    /// A chunk.
+    ///
+    /// # Errors
+    /// [`ChunkError`] if it cannot be read at all; it is then a gap.
+    fn chunk(&self, chunk: usize) -> Result<Chunk<'_>, ChunkError>;
+
     /// What a chunk says of itself.
     ///
     /// # Errors
     /// [`ChunkError`] if it is damaged; the chunk is then a gap.
-    fn header(&self, chunk: usize) -> Result<ChunkHeader, ChunkError>;
+    fn header(&self, chunk: usize) -> Result<ChunkHeader, ChunkError> {
+        Ok(self.chunk(chunk)?.header().clone())
+    }
 
     /// Decodes a chunk's sync lane.
     ///
@@ -25,7 +35,9 @@ pub trait Lanes: Sync {
         chunk: usize,
         decoder: &mut LaneDecoder,
         columns: &mut SyncColumns,
-    ) -> Result<(), ChunkError>;
+    ) -> Result<(), ChunkError> {
+        self.chunk(chunk)?.decode_sync(decoder, columns)
+    }
 
     /// Decodes a chunk's access lane.
     ///
@@ -36,7 +48,9 @@ pub trait Lanes: Sync {
         chunk: usize,
         decoder: &mut LaneDecoder,
         columns: &mut AccessColumns,
-    ) -> Result<(), ChunkError>;
+    ) -> Result<(), ChunkError> {
+        self.chunk(chunk)?.decode_accesses(decoder, columns)
+    }
 
     /// Whether each fragment ran to its end before the next one of its stream began.
     fn streams_are_in_time(&self) -> bool {

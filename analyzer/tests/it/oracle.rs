@@ -13,9 +13,7 @@ use mmtrace_analyzer::{Options, Silent};
 use mmtrace_fixtures::Trace as Story;
 use mmtrace_fixtures::oracle::Oracle;
 use mmtrace_fixtures::{chunks, corpus, generate, verdict};
-use mmtrace_format::chunk::{
-    AccessColumns, Chunk, ChunkError, ChunkHeader, LaneDecoder, SyncColumns,
-};
+use mmtrace_format::chunk::{Chunk, ChunkError};
 use mmtrace_format::event::text::Line;
 use rayon::prelude::*;
 
@@ -35,26 +33,8 @@ impl Lanes for Chunks {
         self.0.len()
     }
 
-    fn header(&self, chunk: usize) -> Result<ChunkHeader, ChunkError> {
-        Ok(Chunk::parse(&self.0[chunk])?.header().clone())
-    }
-
-    fn decode_sync(
-        &self,
-        chunk: usize,
-        decoder: &mut LaneDecoder,
-        columns: &mut SyncColumns,
-    ) -> Result<(), ChunkError> {
-        Chunk::parse(&self.0[chunk])?.decode_sync(decoder, columns)
-    }
-
-    fn decode_accesses(
-        &self,
-        chunk: usize,
-        decoder: &mut LaneDecoder,
-        columns: &mut AccessColumns,
-    ) -> Result<(), ChunkError> {
-        Chunk::parse(&self.0[chunk])?.decode_accesses(decoder, columns)
+    fn chunk(&self, chunk: usize) -> Result<Chunk<'_>, ChunkError> {
+        Chunk::parse(&self.0[chunk])
     }
 }
 

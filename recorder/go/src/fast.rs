@@ -162,23 +162,29 @@ access! {
     kind_seen = at::kind_in_filter(AccessKind::Write),
     kind_word = at::kind_in_word(AccessKind::Write)
 }
-access! {
-    /// `__tsan_read_range` in the common case. A place has no size 0: the C function sees to that.
-    __mmtrace_go_fast_read_range, RangeRead, "ecx",
-    stir ["mov r13, rdx", "imul r13, r9"], stirred ["xor rbx, r13"],
-    size ["mov r13d, [r9 + {place_size}]", "cmp r13, rdx"],
-    kind ["movabs r13, {kind_seen}", "xor rbx, r13"] ["movabs rbx, {kind_word}", "or r13, rbx"],
-    kind_seen = at::kind_in_filter(AccessKind::RangeRead),
-    kind_word = at::kind_in_word(AccessKind::RangeRead)
+/// The routine of one kind of range. A place has no size 0: the C function sees to that.
+macro_rules! range {
+    ($(#[$doc:meta])* $name:ident, $kind:ident) => {
+        access! {
+            $(#[$doc])*
+            $name, $kind, "ecx",
+            stir ["mov r13, rdx", "imul r13, r9"], stirred ["xor rbx, r13"],
+            size ["mov r13d, [r9 + {place_size}]", "cmp r13, rdx"],
+            kind ["movabs r13, {kind_seen}", "xor rbx, r13"]
+                ["movabs rbx, {kind_word}", "or r13, rbx"],
+            kind_seen = at::kind_in_filter(AccessKind::$kind),
+            kind_word = at::kind_in_word(AccessKind::$kind)
+        }
+    };
 }
-access! {
+
+range! {
+    /// `__tsan_read_range` in the common case.
+    __mmtrace_go_fast_read_range, RangeRead
+}
+range! {
     /// `__tsan_write_range` in the common case.
-    __mmtrace_go_fast_write_range, RangeWrite, "ecx",
-    stir ["mov r13, rdx", "imul r13, r9"], stirred ["xor rbx, r13"],
-    size ["mov r13d, [r9 + {place_size}]", "cmp r13, rdx"],
-    kind ["movabs r13, {kind_seen}", "xor rbx, r13"] ["movabs rbx, {kind_word}", "or r13, rbx"],
-    kind_seen = at::kind_in_filter(AccessKind::RangeWrite),
-    kind_word = at::kind_in_word(AccessKind::RangeWrite)
+    __mmtrace_go_fast_write_range, RangeWrite
 }
 
 /// `__tsan_func_enter` in the common case; R13 is the upper end of the goroutine's stack.
