@@ -32,7 +32,7 @@ pub fn mend(bytes: &mut Vec<u8>) {
             seal(bytes, at + 64..end, at + 24);
         }
         seal(bytes, at..at + 60, at + 60);
-        let next = payload.map(|end| end.next_multiple_of(64));
+        let next = payload.and_then(|end| end.checked_next_multiple_of(64));
         at = next.filter(|&next| next <= bytes.len()).unwrap_or(at + 64);
     }
 }
