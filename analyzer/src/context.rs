@@ -2,7 +2,8 @@
 //!
 //! One walk in merged order, without clocks, answers the questions about all accesses that a report
 //! shows. It keeps a few dozen bytes a thread and, of the heap, only the blocks that hold an address
-//! in question.
+//! in question. It pauses once nothing is left to learn: a report shows the first accesses of each
+//! pair of sites that raced, and those are mostly near the beginning of the log.
 
 mod lives;
 
@@ -94,6 +95,8 @@ pub struct Context<'t> {
     /// By dense number: the place of the questions about the thread; [`NONE`].
     places: Vec<usize>,
     pending: Vec<Pending>,
+    /// How many threads have questions that something is still to be learned of.
+    unsettled: usize,
     /// The addresses in question, ascending, and the blocks that hold them at the moment.
     blocks: Vec<(u64, Option<Block>)>,
     position: u64,
@@ -112,6 +115,8 @@ struct Pending {
     locks: Vec<Held>,
     before: Option<SyncEvent>,
     acquire: Option<SyncEvent>,
+    /// All its questions are answered.
+    is_settled: bool,
 }
 
 impl<'t> Context<'t> {
@@ -138,6 +143,7 @@ impl<'t> Context<'t> {
             answers: vec![Surroundings::default(); questions.len()],
             questions,
             places,
+            unsettled: pending.len(),
             pending,
             blocks,
             position: 0,
@@ -192,6 +198,19 @@ impl<'t> Context<'t> {
             pending.acquire = Some(*sync);
         }
         pending.hold(&sync.event);
+        let asked = pending.questions.len();
+        if pending.with_after == asked && pending.with_release == asked {
+            self.settle(dense);
+        }
+    }
+
+    /// Nothing more can be learned about the thread's questions.
+    fn settle(&mut self, dense: usize) {
+        if let Some(pending) = self.pending.get_mut(self.places[dense])
+            && !std::mem::replace(&mut pending.is_settled, true)
+        {
+            self.unsettled -= 1;
+        }
     }
 
     /// Follows the blocks that hold an address in question.
@@ -264,9 +283,14 @@ impl MergeSink for Context<'_> {
 
     fn thread_done(&mut self, dense: usize) {
         self.reach(dense, u64::MAX);
+        self.settle(dense);
     }
 
     fn gap(&mut self, _gap: &OrderGap) {}
+
+    fn is_full(&self) -> bool {
+        self.unsettled == 0
+    }
 }
 
 /// Bits of [`ROLES`].

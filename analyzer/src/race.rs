@@ -13,7 +13,8 @@
 //! 2. `refine`: only the accesses of the granules found, byte by byte, against all earlier ones:
 //!    every pair of sites, with counts. Chunks that touch no suspect memory are not decoded again.
 //!
-//! A log without races is walked once. Whatever else needs the events in merged order, and no clocks,
+//! A log without races is walked once, and one with races whose windows fit into memory, too: the
+//! second pass then replays them. Whatever else needs the events in merged order, and no clocks,
 //! rides on the first walk ([`detect_beside`]).
 //!
 //! # Where we differ
@@ -39,7 +40,7 @@ use crate::options::{Options, Progress};
 use crate::order::{EventRef, MergeSink, OrderGap, Trace};
 use filter::Filter;
 use refine::{Collector, Tallies};
-use window::{AccessLanes, Scanned, scan};
+use window::{Scanned, Scans};
 
 /// One access, as evidence of a race.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -155,34 +156,33 @@ pub fn detect_beside(
 ) -> Races {
     let mut races = Races::default();
     let records = trace.totals().events + trace.totals().accesses;
-    let mut lanes = AccessLanes::new(trace, options.memory);
+    let mut scans = Scans::new(trace, options.memory);
     let (mut suspects, mut to_do) = (Vec::new(), vec![Filter::all_shards()]);
     while let Some(shards) = to_do.pop() {
         progress.phase("filter", records);
         let mut filter = Filter::new(shards, options.memory);
-        let scanned = if races.passes == 0 {
-            scan(trace, &mut lanes, &mut filter, observer, progress)
+        if races.passes == 0 {
+            races.take_scan(scans.walk(&mut filter, observer, progress));
         } else {
-            scan(trace, &mut lanes, &mut filter, &mut (), progress)
-        };
+            scans.again(&mut filter, progress);
+        }
         let (found, put_off) = filter.finish();
         suspects.extend(found);
         to_do.extend(put_off);
         races.passes += 1;
-        races.take_scan(scanned);
     }
     let (mut tallies, mut to_do) = (Tallies::default(), vec![Filter::all_shards()]);
     while let Some(shards) = to_do.pop().filter(|_| !suspects.is_empty()) {
         progress.phase("refine", records);
         let mut collector = Collector::new(&suspects, shards, options.memory);
-        scan(trace, &mut lanes, &mut collector, &mut (), progress);
+        scans.again(&mut collector, progress);
         let (found, put_off) = collector.finish();
         tallies = tallies.merge(found);
         to_do.extend(put_off);
         races.passes += 1;
     }
     races.take_tallies(tallies);
-    races.lost_lanes = lanes.lost().to_vec();
+    races.lost_lanes = scans.lost().to_vec();
     races
 }
 

@@ -15,6 +15,9 @@ use super::{Epoch, LocalTime, Slot, VectorClock};
 /// How many dead slots are tried before a new one is made, from either end of their queue.
 const TRIES: usize = 8;
 
+/// The largest time of any slot: times can be compared as signed numbers, too.
+pub(super) const TIME_MAX: LocalTime = LocalTime::MAX >> 1;
+
 /// The slots and their owners' last words.
 #[derive(Debug)]
 pub struct Chains {
@@ -28,7 +31,7 @@ pub struct Chains {
 
 impl Default for Chains {
     fn default() -> Self {
-        Self::with_time_max(LocalTime::MAX)
+        Self::with_time_max(TIME_MAX)
     }
 }
 

@@ -172,27 +172,21 @@ pub struct Spare {
 impl Spare {
     /// Takes what a clock that is not needed any more leaves behind.
     pub(super) fn give(&mut self, root: Node) {
-        if let Node::Leaf(mut leaf) = root
-            && Arc::get_mut(&mut leaf).is_some()
-            && !leaf.is_empty()
-        {
+        if let Node::Leaf(leaf) = root {
+            self.give_leaf(leaf);
+        }
+    }
+
+    fn give_leaf(&mut self, mut leaf: Leaf) {
+        if Arc::get_mut(&mut leaf).is_some() && !leaf.is_empty() {
             self.leaves[leaf.len().ilog2() as usize].push(leaf);
         }
     }
 
-    /// A leaf with these times: `head`, and then `tail`. Their length is a power of two.
-    fn leaf(&mut self, head: impl ExactSizeIterator<Item = LocalTime>, tail: &[LocalTime]) -> Leaf {
-        let len = head.len() + tail.len();
-        let mut leaf = self.leaves[len.ilog2() as usize]
-            .pop()
-            .unwrap_or_else(|| std::iter::repeat_n(0, len).collect());
-        let times = Arc::get_mut(&mut leaf).expect("nobody else has a spare leaf, or a new one");
-        let (first, last) = times.split_at_mut(head.len());
-        for (place, time) in first.iter_mut().zip(head) {
-            *place = time;
-        }
-        last.copy_from_slice(tail);
-        leaf
+    /// A leaf that nobody else has, with any times. Its length is a power of two.
+    fn leaf(&mut self, len: usize) -> Leaf {
+        let spare = self.leaves[len.ilog2() as usize].pop();
+        spare.unwrap_or_else(|| std::iter::repeat_n(0, len).collect())
     }
 }
 
@@ -202,7 +196,11 @@ fn times_mut<'l>(leaf: &'l mut Leaf, len: usize, spare: &mut Spare) -> &'l mut [
     if leaf.len() < len {
         *leaf = lengthened(leaf, len);
     } else if Arc::get_mut(leaf).is_none() {
-        *leaf = spare.leaf(leaf.iter().copied(), &[]);
+        let mut copy = spare.leaf(leaf.len());
+        if let Some(times) = Arc::get_mut(&mut copy) {
+            times.copy_from_slice(leaf);
+        }
+        *leaf = copy;
     }
     Arc::get_mut(leaf).expect("it has just been copied")
 }
@@ -295,37 +293,65 @@ fn join_lower(ours: &mut Arc<Branch>, theirs: &Node, spare: &mut Spare) -> Joine
 }
 
 fn join_leaf(ours: &mut Leaf, other: &Leaf, spare: &mut Spare) -> Joined {
-    // No branch inside, so that the loop becomes vector instructions.
-    let (mut mine_more, mut theirs_more) = (0, 0);
-    for (mine, theirs) in ours.iter().zip(other.iter()) {
-        mine_more |= u32::from(mine > theirs);
-        theirs_more |= u32::from(theirs > mine);
-    }
-    let common = ours.len().min(other.len());
-    let beyond = |times: &[LocalTime]| times[common..].iter().any(|&time| time > 0);
-    let joined = Joined::of(mine_more != 0 || beyond(ours), theirs_more != 0 || beyond(other));
-    match joined {
-        Joined::Equal | Joined::Taken => *ours = Arc::clone(other),
-        Joined::Known => {}
-        Joined::Mixed => join_times(ours, other, spare),
+    let joined = match Arc::get_mut(ours) {
+        Some(mine) if mine.len() >= other.len() => raise_all(mine, other),
+        // Somebody shares ours, or it is too short: the join is another leaf. To compare first and
+        // write then would be to read both twice, and wide clocks are mostly memory that moves.
+        _ => {
+            let mut both = spare.leaf(ours.len().max(other.len()));
+            let times = Arc::get_mut(&mut both).expect("nobody else has a spare leaf");
+            let joined = max_of(times, ours, other);
+            if joined == Joined::Mixed {
+                spare.give_leaf(std::mem::replace(ours, both));
+            } else {
+                spare.give_leaf(both);
+            }
+            joined
+        }
+    };
+    if matches!(joined, Joined::Equal | Joined::Taken) {
+        // The same leaf on both sides: the next join of the two is one comparison.
+        spare.give_leaf(std::mem::replace(ours, Arc::clone(other)));
     }
     joined
 }
 
-/// The larger time of each slot. A leaf that others share is copied and joined in one go: wide
-/// clocks are mostly memory that moves.
-fn join_times(ours: &mut Leaf, other: &Leaf, spare: &mut Spare) {
-    if let Some(mine) = Arc::get_mut(ours)
-        && mine.len() >= other.len()
-    {
-        for (mine, theirs) in mine.iter_mut().zip(other.iter()) {
-            *mine = (*mine).max(*theirs);
-        }
-        return;
+/// Times are compared as signed numbers, which every processor can do many at a time.
+const _: () = assert!(super::chains::TIME_MAX <= i32::MAX as LocalTime);
+
+/// The larger time of each slot, in place; `mine` is at least as long. How the two compared.
+fn raise_all(mine: &mut [LocalTime], theirs: &[LocalTime]) -> Joined {
+    let (common, rest) = mine.split_at_mut(theirs.len());
+    // No branch inside, so that the loop becomes vector instructions.
+    let (mut mine_more, mut theirs_more) = (0, 0);
+    for (mine, &theirs) in common.iter_mut().zip(theirs) {
+        let (a, b) = (mine.cast_signed(), theirs.cast_signed());
+        mine_more |= u32::from(a > b);
+        theirs_more |= u32::from(b > a);
+        *mine = a.max(b).cast_unsigned();
     }
-    let (short, long) = if ours.len() < other.len() { (&*ours, other) } else { (other, &*ours) };
-    let (common, rest) = long.split_at(short.len());
-    *ours = spare.leaf(common.iter().zip(short.iter()).map(|(a, b)| *a.max(b)), rest);
+    Joined::of(mine_more != 0 || knows_any(rest), theirs_more != 0)
+}
+
+/// The same, into `both`, which is as long as the longer of the two.
+fn max_of(both: &mut [LocalTime], mine: &[LocalTime], theirs: &[LocalTime]) -> Joined {
+    let common = mine.len().min(theirs.len());
+    let (mine, mine_rest) = mine.split_at(common);
+    let (theirs, their_rest) = theirs.split_at(common);
+    let (mut mine_more, mut theirs_more) = (0, 0);
+    for ((both, &mine), &theirs) in both.iter_mut().zip(mine).zip(theirs) {
+        let (a, b) = (mine.cast_signed(), theirs.cast_signed());
+        mine_more |= u32::from(a > b);
+        theirs_more |= u32::from(b > a);
+        *both = a.max(b).cast_unsigned();
+    }
+    let rest = if mine_rest.is_empty() { their_rest } else { mine_rest };
+    both[common..].copy_from_slice(rest);
+    Joined::of(mine_more != 0 || knows_any(mine_rest), theirs_more != 0 || knows_any(their_rest))
+}
+
+fn knows_any(times: &[LocalTime]) -> bool {
+    times.iter().any(|&time| time > 0)
 }
 
 fn join_branch(ours: &mut Arc<Branch>, other: &Branch, spare: &mut Spare) -> Joined {

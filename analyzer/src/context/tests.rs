@@ -93,3 +93,31 @@ fn a_thread_left_behind_by_a_test_belongs_to_that_test() {
     assert_eq!(tests, [(name(7), true), (name(8), false)]);
     assert_eq!(context.lives.life(THREADS[1]).unwrap().started.unwrap().0, at(0, 1));
 }
+
+#[test]
+fn the_walk_goes_on_as_long_as_something_is_to_be_learned_and_no_longer() {
+    let order = [
+        (at(1, 1), event(EventKind::MutexLock, 0x10, 0)),
+        (at(2, 1), event(EventKind::MutexLock, 0x20, 0)),
+        (at(1, 2), event(EventKind::MutexUnlock, 0x10, 0)),
+        (at(1, 3), event(EventKind::MutexLock, 0x10, 0)),
+        (at(2, 2), event(EventKind::MutexUnlock, 0x20, 0)),
+    ];
+    let ask = |event, address| Question { event, address: Address(address) };
+    let questions = vec![ask(at(1, 0), 0x8000), ask(at(2, 0), 0x8000)];
+    let mut context = Context::new(&THREADS, questions);
+    let full = order.map(|(at, event)| {
+        let was_full = context.is_full();
+        context.event(at.thread.index(), at, &event);
+        was_full
+    });
+    assert_eq!(full, [false; 5]);
+    assert!(context.is_full());
+    assert_eq!(context.answers()[1].release_after.unwrap().at, at(2, 2));
+
+    let mut alone = Context::new(&THREADS, vec![ask(at(1, 0), 0x8000)]);
+    assert!(!alone.is_full());
+    alone.thread_done(1);
+    alone.thread_done(1);
+    assert!(alone.is_full(), "who has ended does nothing afterwards");
+}

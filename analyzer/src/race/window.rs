@@ -140,6 +140,20 @@ impl Window {
         })
     }
 
+    /// About how much memory it takes.
+    fn bytes(&self) -> u64 {
+        let segments = self.segments.len() * (size_of::<Segment>() + size_of::<Moment>());
+        (segments + self.resets.len() * size_of::<Reset>() + self.clock_bytes) as u64
+    }
+
+    /// Takes no more memory than it needs.
+    fn shrink(&mut self) {
+        self.segments.shrink_to_fit();
+        self.moments.shrink_to_fit();
+        self.clocks.shrink_to_fit();
+        self.resets.shrink_to_fit();
+    }
+
     /// The chunks whose accesses the window needs, ascending.
     fn chunks(&self) -> Vec<u32> {
         let mut chunks: Vec<u32> = Vec::new();
@@ -188,49 +202,136 @@ pub(super) struct Scanned {
     pub(super) gaps: Vec<RaceGap>,
 }
 
-/// Runs the whole log, in merged order, past a consumer and, without windows, past an observer.
-pub(super) fn scan(
-    trace: &Trace<'_>,
-    lanes: &mut AccessLanes<'_>,
-    consumer: &mut impl Consumer,
-    observer: &mut (impl MergeSink + Send),
-    progress: &dyn Progress,
-) -> Scanned {
-    let mut merge = Merge::new(trace);
-    let mut builder = Builder::new(trace);
-    lanes.rewind();
-    let mut built = merge.run(&mut (&mut builder, &mut *observer));
-    let mut done: Option<Window> = None;
-    loop {
-        let window = builder.take();
-        let mut consume = || {
-            lanes.load(&window, consumer.wanted());
-            consumer.consume(&window, lanes);
-            lanes.release(&window, consumer.next_pass());
-        };
-        let is_last = built == Merged::All;
-        if is_last {
-            consume();
-        } else {
-            let build = || {
-                if let Some(done) = done.take() {
-                    builder.recycle(done);
-                }
-                merge.run(&mut (&mut builder, &mut *observer))
-            };
-            ((), built) = rayon::join(consume, build);
+/// A log, to be run past consumers as often as needed: walked in merged order the first time, and
+/// from then on replayed from the windows of the first time if they fit into memory.
+pub(super) struct Scans<'t> {
+    trace: &'t Trace<'t>,
+    lanes: AccessLanes<'t>,
+    kept: Kept,
+}
+
+impl<'t> Scans<'t> {
+    /// None yet. Decoded lanes may take about half of `memory` bytes, windows a quarter.
+    pub(super) fn new(trace: &'t Trace<'t>, memory: u64) -> Self {
+        let totals = trace.totals();
+        let kept = Kept::new(totals.events + totals.accesses, memory / 4);
+        Self { trace, lanes: AccessLanes::new(trace, memory), kept }
+    }
+
+    /// The chunks whose access lanes could not be read.
+    pub(super) fn lost(&self) -> &[usize] {
+        self.lanes.lost()
+    }
+
+    /// Runs the whole log, in merged order, past a consumer and, without windows, past an observer.
+    pub(super) fn walk(
+        &mut self,
+        consumer: &mut impl Consumer,
+        observer: &mut (impl MergeSink + Send),
+        progress: &dyn Progress,
+    ) -> Scanned {
+        let Self { trace, lanes, kept } = self;
+        let mut merge = Merge::new(trace);
+        let mut builder = Builder::new(trace);
+        lanes.rewind();
+        let mut built = merge.run(&mut (&mut builder, &mut *observer));
+        let mut done: Option<Window> = None;
+        loop {
+            let window = builder.take();
+            let is_last = built == Merged::All;
+            if is_last {
+                lanes.show(&window, consumer);
+            } else {
+                let build = || {
+                    if let Some(done) = done.take().and_then(|done| kept.keep(done)) {
+                        builder.recycle(done);
+                    }
+                    merge.run(&mut (&mut builder, &mut *observer))
+                };
+                ((), built) = rayon::join(|| lanes.show(&window, consumer), build);
+            }
+            progress.advance(window.accesses + window.events);
+            if is_last {
+                done.into_iter().chain([window]).for_each(|window| drop(kept.keep(window)));
+                kept.is_whole = true;
+                break;
+            }
+            done = Some(window);
         }
-        progress.advance(window.accesses + window.events);
-        done = Some(window);
-        if is_last {
-            break;
+        Scanned {
+            events: builder.events,
+            accesses: builder.accesses,
+            chains: builder.state.chain_count(),
+            gaps: builder.gaps,
         }
     }
-    Scanned {
-        events: builder.events,
-        accesses: builder.accesses,
-        chains: builder.state.chain_count(),
-        gaps: builder.gaps,
+
+    /// Runs the whole log past a consumer once more.
+    pub(super) fn again(&mut self, consumer: &mut impl Consumer, progress: &dyn Progress) {
+        let Some(windows) = self.kept.windows() else {
+            self.walk(consumer, &mut (), progress);
+            return;
+        };
+        self.lanes.rewind();
+        for window in windows {
+            self.lanes.show(window, consumer);
+            progress.advance(window.accesses + window.events);
+        }
+    }
+}
+
+impl AccessLanes<'_> {
+    fn show(&mut self, window: &Window, consumer: &mut impl Consumer) {
+        self.load(window, consumer.wanted());
+        consumer.consume(window, self);
+        self.release(window, consumer.next_pass());
+    }
+}
+
+/// The windows of a walk, for as long as it seems that all of them will fit.
+struct Kept {
+    windows: Vec<Window>,
+    bytes: u64,
+    bytes_max: u64,
+    /// Events and accesses of the windows offered.
+    records: u64,
+    /// Of all windows.
+    records_total: u64,
+    /// There are too many: none of them is of use.
+    is_hopeless: bool,
+    /// All windows of a walk have been offered.
+    is_whole: bool,
+}
+
+impl Kept {
+    /// For a log of so many events and accesses.
+    fn new(records_total: u64, bytes_max: u64) -> Self {
+        let (windows, is_hopeless, is_whole) = (Vec::new(), false, false);
+        Self { windows, bytes: 0, bytes_max, records: 0, records_total, is_hopeless, is_whole }
+    }
+
+    /// Keeps a window, or gives it back.
+    fn keep(&mut self, mut window: Window) -> Option<Window> {
+        if self.is_whole || self.is_hopeless {
+            return Some(window);
+        }
+        self.bytes += window.bytes();
+        self.records += window.accesses + window.events;
+        // The windows to come take as much again for each record, or half as much.
+        let to_come = self.records_total.saturating_sub(self.records) / self.records.max(1);
+        self.is_hopeless = self.bytes + self.bytes / 2 * to_come > self.bytes_max;
+        if self.is_hopeless {
+            self.windows = Vec::new();
+            return Some(window);
+        }
+        window.shrink();
+        self.windows.push(window);
+        None
+    }
+
+    /// All windows of the log, if they are here.
+    fn windows(&self) -> Option<&[Window]> {
+        (self.is_whole && !self.is_hopeless).then_some(&self.windows)
     }
 }
 
