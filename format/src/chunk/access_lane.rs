@@ -21,7 +21,7 @@
 
 use std::fmt;
 
-use super::column::{Reader, put, put_column, put_delta, unzigzag, zigzag};
+use super::column::{ColumnWriter, Reader, put, put_column, unzigzag, zigzag};
 use super::{AccessContext, ChunkError, LaneDecoder};
 use crate::access::{Access, AccessKind};
 use crate::id::StackId;
@@ -172,12 +172,12 @@ impl Expectation {
 #[derive(Default)]
 pub(super) struct AccessEncoder {
     model: Vec<Expectation>,
-    controls: Vec<u8>,
-    contexts: Vec<u8>,
-    residuals: Vec<u8>,
-    runs: Vec<u8>,
-    sizes: Vec<u8>,
-    table: Vec<u8>,
+    controls: ColumnWriter,
+    contexts: ColumnWriter,
+    residuals: ColumnWriter,
+    runs: ColumnWriter,
+    sizes: ColumnWriter,
+    table: ColumnWriter,
 }
 
 impl fmt::Debug for AccessEncoder {
@@ -234,14 +234,14 @@ impl AccessEncoder {
                 };
                 let code = CODE_OF_BITS[(64 - residual.leading_zeros()) as usize];
                 let context_bit = if is_expected { CONTEXT_FORETOLD } else { 0 };
-                controls.push(context_bit | near | code << LENGTH_SHIFT | kind);
+                controls.put_byte(context_bit | near | code << LENGTH_SHIFT | kind);
                 if !is_expected {
-                    missed.extend_from_slice(&access.context.to_le_bytes());
+                    missed.put_bytes(u64::from(access.context), 2);
                 }
                 let len = usize::from(LENGTHS[usize::from(code)]);
-                residuals.extend_from_slice(&residual.to_le_bytes()[..len]);
+                residuals.put_bytes(residual, len);
                 if is_long {
-                    put(sizes, size);
+                    sizes.put(size);
                 }
                 foretold.kind = kind;
                 foretold.size = size;
@@ -255,20 +255,20 @@ impl AccessEncoder {
         table.clear();
         let mut last = AccessContext { stack: StackId::UNKNOWN, size: 0 };
         for &context in contexts {
-            put_delta(table, u64::from(last.stack.as_u32()), u64::from(context.stack.as_u32()));
-            put(table, u64::from(context.size));
+            table.put_delta(u64::from(last.stack.as_u32()), u64::from(context.stack.as_u32()));
+            table.put(u64::from(context.size));
             last = context;
         }
         put(out, u64::from(shift));
         put(out, contexts.len() as u64);
         for column in [table, controls, missed, residuals, runs, sizes] {
-            put_column(out, column);
+            put_column(out, column.as_bytes());
         }
     }
 }
 
 /// Writes the run that has just ended, if there is one.
-fn put_run(run: &mut u64, controls: &mut Vec<u8>, runs: &mut Vec<u8>) {
+fn put_run(run: &mut u64, controls: &mut ColumnWriter, runs: &mut ColumnWriter) {
     if *run == 0 {
         return;
     }
@@ -276,10 +276,10 @@ fn put_run(run: &mut u64, controls: &mut Vec<u8>, runs: &mut Vec<u8>) {
         // At most 31.
         *run as u8
     } else {
-        put(runs, *run - SHORT_RUN_MAX - 1);
+        runs.put(*run - SHORT_RUN_MAX - 1);
         0
     };
-    controls.push((short >> 3) << 6 | RUN << LENGTH_SHIFT | short & 7);
+    controls.put_byte((short >> 3) << 6 | RUN << LENGTH_SHIFT | short & 7);
     *run = 0;
 }
 

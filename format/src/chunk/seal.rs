@@ -147,6 +147,10 @@ impl SealScratch {
                 at += 1;
                 continue;
             }
+            if word::is_event(first) {
+                at = self.take_event(raw.words, at, first)?;
+                continue;
+            }
             let (record, next) = word::decode_record(raw.words, at)?;
             self.take(record);
             at = next;
@@ -154,10 +158,31 @@ impl SealScratch {
         Ok(())
     }
 
+    /// Decodes an event where it is to stay.
+    #[inline]
+    fn take_event(&mut self, words: &[u64], at: usize, first: u64) -> Result<usize, SealError> {
+        let place = self.events.len();
+        self.events.push(Event::new(EventKind::Unknown));
+        match word::decode_event(words, at, first, &mut self.events[place]) {
+            Ok(next) => {
+                let event = &self.events[place];
+                if event.kind == EventKind::Switch {
+                    let (thread, count) = (event.value, event.extra);
+                    self.switch(ThreadId::new(thread as u32), count);
+                }
+                // At most one access a word, so below 2^17.
+                self.access_ends.push(self.accesses.len() as u32);
+                Ok(next)
+            }
+            Err(error) => {
+                self.events.truncate(place);
+                Err(error.into())
+            }
+        }
+    }
+
     fn take(&mut self, record: Record) {
         match record {
-            // Short accesses are the caller's fast path.
-            Record::Short(..) => {}
             Record::Context(index, context) => {
                 self.raw_contexts[usize::from(index)] = self.context_id(context);
             }
@@ -169,22 +194,17 @@ impl SealScratch {
                 let (address, size) = (access.address.0, access.size);
                 self.accesses.push(LaneAccess { address, size, context, kind: access.kind });
             }
-            Record::Event(event) => {
-                if event.kind == EventKind::Switch {
-                    self.switch(event);
-                }
-                self.events.push(event);
-                // At most one access a word, so below 2^17.
-                self.access_ends.push(self.accesses.len() as u32);
-            }
+            // The caller takes these faster.
+            Record::Short(..) | Record::Event(_) => {}
         }
     }
 
-    fn switch(&mut self, event: Event) {
+    /// The last event is a switch to `thread`.
+    fn switch(&mut self, thread: ThreadId, count: u64) {
         let fragment = Fragment {
-            thread: ThreadId::new(event.value as u32),
-            count: event.extra,
-            first_event: self.events.len() as u32,
+            thread,
+            count,
+            first_event: self.events.len() as u32 - 1,
             first_access: self.accesses.len() as u32,
         };
         match self.fragments.last_mut() {

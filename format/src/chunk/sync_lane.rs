@@ -12,9 +12,9 @@
 
 use std::fmt;
 
-use super::column::{Reader, put, put_column, put_delta};
+use super::column::{ColumnWriter, Reader, put_column};
 use super::{CHUNK_WORDS_MAX, ChunkError, ChunkHeader, LaneDecoder};
-use crate::event::spec::SPECS;
+use crate::event::spec::{SPECS, Shape};
 use crate::event::{DETAIL_MAX, Event, EventKind, Slot};
 use crate::id::StackId;
 use crate::units::Timestamp;
@@ -122,32 +122,16 @@ enum Near {
     Stack,
 }
 
-/// A kind's [shape](crate::event::EventSpec::shape), as read from a lane or taken from the table.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Shape(u8);
-
-impl Shape {
-    const MEMORY_BIT: u8 = 1 << 5;
-    const LIMIT: u8 = 1 << 6;
-
+impl Near {
+    /// What the value of a kind of this shape is predicted from.
     #[inline]
-    const fn has(self, slot: Slot) -> bool {
-        self.0 & (1 << slot as u8) != 0
-    }
-
-    #[inline]
-    const fn in_memory(self) -> bool {
-        self.0 & Self::MEMORY_BIT != 0
-    }
-
-    #[inline]
-    const fn near_value(self) -> Near {
-        if self.in_memory() {
-            Near::Stack
-        } else if self.has(Slot::Object) {
-            Near::Object
+    const fn of_value(shape: Shape) -> Self {
+        if shape.in_memory() {
+            Self::Stack
+        } else if shape.has(Slot::Object) {
+            Self::Object
         } else {
-            Near::Kind
+            Self::Kind
         }
     }
 }
@@ -180,7 +164,7 @@ impl Last {
 /// Turns events into columns.
 #[derive(Debug, Default)]
 pub(super) struct SyncEncoder {
-    columns: [Vec<u8>; COLUMN_COUNT],
+    columns: [ColumnWriter; COLUMN_COUNT],
     stacks: Numbering,
     objects: Numbering,
     blocks: Numbering,
@@ -207,19 +191,20 @@ impl SyncEncoder {
         let mut last = Last::new(first_time);
         let mut last_end = 0;
         for (event, &access_end) in events.iter().zip(access_ends) {
-            put(&mut self.columns[1], u64::from(access_end - last_end));
+            self.columns[1].put(u64::from(access_end - last_end));
             last_end = access_end;
             self.push(event, &mut last);
         }
         let mut seen = [false; 128];
-        for &tag in &self.columns[0] {
+        for &tag in self.columns[0].as_bytes() {
             seen[usize::from(tag)] = true;
         }
         for spec in SPECS.iter().filter(|spec| seen[usize::from(spec.tag)]) {
-            self.columns[SHAPES].extend([spec.tag, spec.shape()]);
+            self.columns[SHAPES].put_byte(spec.tag);
+            self.columns[SHAPES].put_byte(spec.shape());
         }
         for column in &self.columns {
-            put_column(out, column);
+            put_column(out, column.as_bytes());
         }
     }
 
@@ -240,23 +225,23 @@ impl SyncEncoder {
             extras,
             _,
         ] = &mut self.columns;
-        let spec = Shape(event.kind.spec().shape());
+        let spec = event.kind.shape();
         let tag = usize::from(event.kind.tag());
-        kinds.push(event.kind.tag());
+        kinds.put_byte(event.kind.tag());
         if spec.has(Slot::Detail) {
-            put(details, u64::from(event.detail));
+            details.put(u64::from(event.detail));
         }
-        put_delta(times, last.time, event.time.ns);
+        times.put_any_delta(last.time, event.time.ns);
         last.time = event.time.ns;
 
         let key = u64::from(event.stack.as_u32());
         let (stack, is_new) = self.stacks.index_of(key);
         if is_new {
-            put(stack_numbers, 0);
-            put_delta(new_stacks, last.stack, key);
+            stack_numbers.put(0);
+            new_stacks.put_delta(last.stack, key);
             last.stack = key;
         } else {
-            put(stack_numbers, stack as u64 + 1);
+            stack_numbers.put(stack as u64 + 1);
         }
 
         let in_memory = spec.in_memory();
@@ -271,34 +256,34 @@ impl SyncEncoder {
             };
             let last_new = if in_memory { &mut last.block } else { &mut last.object };
             if is_new {
-                put(numbers, 0);
-                put_delta(new, *last_new, event.object);
+                numbers.put(0);
+                new.put_delta(*last_new, event.object);
                 *last_new = event.object;
             } else if in_memory {
-                put(numbers, (numbering.things.len() - index) as u64);
+                numbers.put((numbering.things.len() - index) as u64);
             } else {
-                put(numbers, index as u64 + 1);
+                numbers.put(index as u64 + 1);
             }
             let thing = &mut numbering.things[index];
             if spec.has(Slot::Sequence) {
                 let near = if thing.sequence == 0 { last.sequence } else { thing.sequence };
-                put_delta(sequences, near, event.sequence.wrapping_sub(1));
+                sequences.put_delta(near, event.sequence.wrapping_sub(1));
                 thing.sequence = event.sequence;
                 last.sequence = event.sequence;
             }
             object = Some(thing);
         }
         if spec.has(Slot::Value) {
-            let near = match (spec.near_value(), object) {
+            let near = match (Near::of_value(spec), object) {
                 (Near::Stack, _) => &mut self.stacks.things[stack].value,
                 (Near::Object, Some(thing)) => &mut thing.value,
                 _ => &mut last.values[tag],
             };
-            put_delta(values, *near, event.value);
+            values.put_delta(*near, event.value);
             *near = event.value;
         }
         if spec.has(Slot::Extra) {
-            put_delta(extras, last.extras[tag], event.extra);
+            extras.put_delta(last.extras[tag], event.extra);
             last.extras[tag] = event.extra;
         }
     }
@@ -366,15 +351,18 @@ impl<'a> SyncDecoder<'a> {
                 access_end.checked_add(gap).filter(|&end| end <= header.access_count).ok_or_else(
                     || self.columns[1].error("an event after more accesses than there are"),
                 )?;
-            let event = self.event(&mut last)?;
-            events.push(event);
+            // Where it is to stay: an event that is copied waits for all its parts.
+            events.push(Event::new(EventKind::Unknown));
+            if let Some(event) = events.last_mut() {
+                self.event(&mut last, event)?;
+            }
             access_ends.push(access_end);
         }
         self.columns.iter().try_for_each(Reader::finish)
     }
 
     #[inline]
-    fn event(&mut self, last: &mut Last) -> Result<Event, ChunkError> {
+    fn event(&mut self, last: &mut Last, event: &mut Event) -> Result<(), ChunkError> {
         let [
             kinds,
             _,
@@ -398,7 +386,7 @@ impl<'a> SyncDecoder<'a> {
         };
         let kind = EventKind::from_tag(tag).unwrap_or(EventKind::Unknown);
         let tag = usize::from(tag);
-        let mut event = Event::new(kind);
+        event.kind = kind;
         if spec.has(Slot::Detail) {
             let detail = details.number_u32()?;
             if detail > DETAIL_MAX {
@@ -406,7 +394,7 @@ impl<'a> SyncDecoder<'a> {
             }
             event.detail = detail;
         }
-        event.time = Timestamp::from_ns(times.delta(last.time)?);
+        event.time = Timestamp::from_ns(times.any_delta(last.time)?);
         last.time = event.time.ns;
 
         let stack = match stack_numbers.number()? {
@@ -454,7 +442,7 @@ impl<'a> SyncDecoder<'a> {
             object = Some(thing);
         }
         if spec.has(Slot::Value) {
-            let near = match (spec.near_value(), object) {
+            let near = match (Near::of_value(spec), object) {
                 (Near::Stack, _) => &mut stack.value,
                 (Near::Object, Some(thing)) => &mut thing.value,
                 _ => &mut last.values[tag],
@@ -467,10 +455,10 @@ impl<'a> SyncDecoder<'a> {
             last.extras[tag] = event.extra;
         }
         if kind == EventKind::Unknown {
-            let Event { time, stack, .. } = event;
-            event = Event { time, stack, value: tag as u64, ..Event::new(kind) };
+            let Event { time, stack, .. } = *event;
+            *event = Event { time, stack, value: tag as u64, ..Event::new(kind) };
         }
-        Ok(event)
+        Ok(())
     }
 }
 

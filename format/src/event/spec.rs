@@ -126,6 +126,28 @@ impl EventSpec {
     }
 }
 
+/// A kind's [shape](EventSpec::shape), as read from a lane or taken from the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape(pub(crate) u8);
+
+impl Shape {
+    const MEMORY_BIT: u8 = 1 << 5;
+    /// All shapes are below.
+    pub(crate) const LIMIT: u8 = 1 << 6;
+
+    /// Whether the kind uses this slot.
+    #[inline]
+    pub(crate) const fn has(self, slot: Slot) -> bool {
+        self.0 & (1 << slot as u8) != 0
+    }
+
+    /// Whether its object is a block of memory.
+    #[inline]
+    pub(crate) const fn in_memory(self) -> bool {
+        self.0 & Self::MEMORY_BIT != 0
+    }
+}
+
 const fn mask_of(fields: &[Field]) -> u8 {
     let mut mask = 0;
     let mut i = 0;
@@ -265,6 +287,29 @@ static BY_TAG: [u8; 128] = {
     by_tag
 };
 
+/// What encoders and decoders ask for every event, in four lines of the cache instead of a row of
+/// the table for each kind. By tag.
+static KINDS: [Option<EventKind>; 128] = {
+    let mut kinds = [None; 128];
+    let mut i = 0;
+    while i < SPECS.len() {
+        kinds[SPECS[i].tag as usize] = Some(SPECS[i].kind);
+        i += 1;
+    }
+    kinds
+};
+
+/// [`EventSpec::shape`] and [`EventSpec::operand_words`], by tag.
+static SHAPES: [(u8, u8); 128] = {
+    let mut shapes = [(0, 0); 128];
+    let mut i = 0;
+    while i < SPECS.len() {
+        shapes[SPECS[i].tag as usize] = (SPECS[i].shape(), SPECS[i].operand_words() as u8);
+        i += 1;
+    }
+    shapes
+};
+
 impl EventKind {
     /// The kind's row in the table.
     #[inline]
@@ -272,11 +317,22 @@ impl EventKind {
         &SPECS[BY_TAG[self as usize] as usize]
     }
 
+    /// [`EventSpec::shape`].
+    #[inline]
+    pub(crate) fn shape(self) -> Shape {
+        Shape(SHAPES[usize::from(self.tag() & 127)].0)
+    }
+
+    /// [`EventSpec::operand_words`].
+    #[inline]
+    pub(crate) fn operand_words(self) -> usize {
+        usize::from(SHAPES[usize::from(self.tag() & 127)].1)
+    }
+
     /// The kind with this tag.
     #[inline]
     pub fn from_tag(tag: u8) -> Option<Self> {
-        let index = *BY_TAG.get(usize::from(tag))?;
-        SPECS.get(usize::from(index)).map(|spec| spec.kind)
+        KINDS.get(usize::from(tag)).copied().flatten()
     }
 
     /// The number written to the log.

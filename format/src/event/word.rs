@@ -94,7 +94,7 @@ pub const fn long_access(access: &Access) -> [u64; 3] {
 /// Fields that the kind does not have are not among them; the words behind are left with anything.
 #[inline]
 pub fn encode_event(event: &Event, out: &mut [u64; RECORD_WORDS_MAX]) -> usize {
-    let spec = event.kind.spec();
+    let spec = event.kind.shape();
     out[0] = head(event.kind.tag(), event.detail, event.stack);
     out[1] = event.time.ns;
     let mut len = 2;
@@ -170,17 +170,12 @@ pub fn decode_record(words: &[u64], at: usize) -> Result<(Record, usize), WordEr
 }
 
 fn decode_wide_record(words: &[u64], at: usize, first: u64) -> Result<(Record, usize), WordError> {
-    let tag = (first >> 56) as u8;
+    let tag = tag_of(first);
     let detail = (first >> 32) as u32 & DETAIL_MAX;
     let stack = StackId::new(first as u32);
-    let available = words.len() - at;
-    let operands = |count: usize| {
-        let needed = 1 + count;
-        words.get(at + 1..at + needed).ok_or(WordError::Truncated { at, needed, available })
-    };
     match tag {
         TAG_CONTEXT => {
-            let operands = operands(1)?;
+            let operands = operands(words, at, 1)?;
             let index = u16::try_from(detail).ok().filter(|&i| usize::from(i) < CONTEXT_COUNT_MAX);
             let index = index.ok_or(WordError::Field {
                 at,
@@ -195,7 +190,7 @@ fn decode_wide_record(words: &[u64], at: usize, first: u64) -> Result<(Record, u
             Ok((Record::Context(index, AccessContext { stack, size }), at + 2))
         }
         TAG_LONG_ACCESS => {
-            let operands = operands(2)?;
+            let operands = operands(words, at, 2)?;
             if detail > 7 {
                 let found = u64::from(detail);
                 return Err(WordError::Field { at, what: "access kind", found });
@@ -205,24 +200,73 @@ fn decode_wide_record(words: &[u64], at: usize, first: u64) -> Result<(Record, u
             Ok((Record::Long(access), at + 3))
         }
         _ => {
-            // What stands for the kinds of later versions is only ever read.
-            let kind = EventKind::from_tag(tag).filter(|&kind| kind != EventKind::Unknown);
-            let kind = kind.ok_or(WordError::UnknownTag { at, tag })?;
-            let spec = kind.spec();
-            let operands = operands(1 + spec.operand_words())?;
-            let mut event = Event { detail, stack, ..Event::new(kind) };
-            if detail != 0 && !spec.has(Slot::Detail) {
-                return Err(WordError::Field { at, what: "detail", found: u64::from(detail) });
-            }
-            event.time = Timestamp::from_ns(operands[0]);
-            let slots = [Slot::Object, Slot::Sequence, Slot::Value, Slot::Extra];
-            let used = slots.into_iter().filter(|&slot| spec.has(slot));
-            for (slot, &operand) in used.zip(&operands[1..]) {
-                event.set_slot(slot, operand);
-            }
-            Ok((Record::Event(event), at + 1 + operands.len()))
+            let mut event = Event::new(EventKind::Unknown);
+            let next = decode_event(words, at, first, &mut event)?;
+            Ok((Record::Event(event), next))
         }
     }
+}
+
+/// What kind of record begins with this word, which is no short access: [`TAG_CONTEXT`],
+/// [`TAG_LONG_ACCESS`] or an event's.
+#[inline]
+pub(crate) const fn tag_of(first: u64) -> u8 {
+    (first >> 56) as u8
+}
+
+/// Whether a record that begins with this word is an event, if it is anything.
+#[inline]
+pub(crate) const fn is_event(first: u64) -> bool {
+    !is_short_access(first) && !matches!(tag_of(first), TAG_CONTEXT | TAG_LONG_ACCESS)
+}
+
+/// Decodes an event in place, and gives the index of the next record: for those who decode millions,
+/// and would feel every copy.
+///
+/// `first` is the word at `at`. After an error the event is anything.
+#[inline]
+pub(crate) fn decode_event(
+    words: &[u64],
+    at: usize,
+    first: u64,
+    event: &mut Event,
+) -> Result<usize, WordError> {
+    let tag = tag_of(first);
+    // What stands for the kinds of later versions is only ever read.
+    let kind = EventKind::from_tag(tag).filter(|&kind| kind != EventKind::Unknown);
+    let kind = kind.ok_or(WordError::UnknownTag { at, tag })?;
+    let shape = kind.shape();
+    let detail = (first >> 32) as u32 & DETAIL_MAX;
+    if detail != 0 && !shape.has(Slot::Detail) {
+        return Err(WordError::Field { at, what: "detail", found: u64::from(detail) });
+    }
+    let operands = operands(words, at, 1 + kind.operand_words())?;
+    let mut read = 1;
+    // Without branches: which kinds follow each other is the program's secret.
+    let mut next = |slot| {
+        let has = usize::from(shape.has(slot));
+        // What the kind does not have is read, too, where there is anything, and made zero.
+        let operand = operands.get(read).map_or(0, |&operand| operand * has as u64);
+        read += has;
+        operand
+    };
+    event.kind = kind;
+    event.detail = detail;
+    event.stack = StackId::new(first as u32);
+    event.time = Timestamp::from_ns(operands[0]);
+    event.object = next(Slot::Object);
+    event.sequence = next(Slot::Sequence);
+    event.value = next(Slot::Value);
+    event.extra = next(Slot::Extra);
+    Ok(at + 1 + operands.len())
+}
+
+/// The words behind the first of the record at `at`.
+#[inline]
+fn operands(words: &[u64], at: usize, count: usize) -> Result<&[u64], WordError> {
+    let needed = 1 + count;
+    let found = words.get(at + 1..at + needed);
+    found.ok_or(WordError::Truncated { at, needed, available: words.len() - at })
 }
 
 #[cfg(test)]
