@@ -18,8 +18,8 @@
 //! rides on the first walk ([`detect_beside`]).
 //!
 //! # Where we differ
-//! The filter is blind to which bytes of a granule an access touches, so that it may say yes too
-//! often, never too seldom; the second pass decides. Nothing depends on the number of worker
+//! The filter keeps bytes apart only as far as threads do, so that it may say yes too often, never
+//! too seldom; the second pass decides. Nothing depends on the number of worker
 //! threads: shards, windows and passes are cut by the log and [`Options::memory`] alone.
 //!
 //! # What it cannot see

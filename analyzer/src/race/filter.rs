@@ -1,9 +1,10 @@
 //! The filter: which granules of 8 bytes race at all.
 //!
 //! # Definition
-//! A granule is suspect iff two accesses that touch it, no matter which of its bytes, are by
-//! different chains, conflict (see [`crate::race`]), are unordered, and no reset of the whole
-//! granule lies between them. Every race is in a suspect granule; not every suspect granule races.
+//! A granule is suspect if two accesses that touch a common byte of it are by different chains,
+//! conflict (see [`crate::race`]), are unordered, and no renewal of the byte lies between them. So
+//! every race is in a suspect granule. Bytes of a granule that were touched together, or by one
+//! thread only, may stand for each other: not every suspect granule races.
 //!
 //! # Algorithm and source
 //! `FastTrack` (Flanagan and Freund, PLDI 2009): the last write as an epoch, the reads since as one
@@ -11,8 +12,13 @@
 //! races, by its first race, after which the granule needs no further looks. Atomic accesses are
 //! kept beside, because they conflict with plain ones only.
 //!
+//! What differs is what a history belongs to: not a granule, but some of its bytes. A granule gets a
+//! second history when another thread touches other bytes of it, as the small strings of two
+//! goroutines do that share a block of eight bytes, or of a block's old and new owner. Such a
+//! program has no suspects for it, and its log is read once.
+//!
 //! # Memory
-//! 32 bytes a granule, at most 5/8 full, and the sets of concurrent readers: a cache line each, and 4
+//! 32 bytes a history, at most 5/8 full, and the sets of concurrent readers: a cache line each, and 4
 //! bytes a chain for those of many chains. When that is beyond
 //! the budget, half of the shards are put off to another pass over the log.
 
@@ -64,6 +70,7 @@ impl Filter {
         let mut suspects: Vec<u64> =
             self.shards[self.active].iter().flat_map(Shard::suspects).collect();
         suspects.sort_unstable();
+        suspects.dedup();
         (suspects, self.put_off)
     }
 

@@ -2,9 +2,13 @@
 
 use super::epochs::{EpochSet, Now, Packed};
 use crate::hash::place;
-use crate::race::route::{ATOMIC, Dealt, RESETS, Record, WRITES};
+use crate::race::route::{ATOMIC, Dealt, Deed, Record, WRITES};
 
-/// The history of one granule. Half a cache line.
+/// The history of some bytes of a granule. Half a cache line.
+///
+/// What was done to any of the bytes stands for all of them: too much, which makes a granule suspect
+/// too often. The cells of one granule have no byte in common, so that it is known which of them an
+/// access meets; nearly all granules have one.
 #[derive(Clone, Copy, Debug)]
 struct Cell {
     /// The granule plus 1; 0: the cell is free.
@@ -14,10 +18,21 @@ struct Cell {
     /// The plain reads since: none, one epoch, or a set (slot [`SET`], its index as time).
     read: u64,
     /// The atomic accesses since the last plain write: one more than their index; 0: none.
-    atomic: u64,
+    atomic: u32,
+    /// Whose history it is, a bit for each byte.
+    bytes: u8,
 }
 
-const FREE: Cell = Cell { key: 0, write: 0, read: 0, atomic: 0 };
+const FREE: Cell = Cell { key: 0, write: 0, read: 0, atomic: 0, bytes: 0 };
+
+impl Cell {
+    /// Whether nobody else has done anything to the bytes.
+    fn is_only_of(&self, now: &Now<'_>) -> bool {
+        let own = |word: u64| word == 0 || Packed::from_word(word).slot() == now.epoch.slot();
+        // No slot is the one of sets.
+        own(self.write) && own(self.read) && self.atomic == 0
+    }
+}
 
 /// In place of a write: this granule has raced.
 const SUSPECT: u64 = u64::MAX;
@@ -51,7 +66,7 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    /// The granules that raced.
+    /// The granules that raced, some of them twice.
     pub(super) fn suspects(&self) -> impl Iterator<Item = u64> + '_ {
         self.cells.iter().filter(|cell| cell.write == SUSPECT).map(|cell| cell.key - 1)
     }
@@ -101,23 +116,89 @@ impl Shard {
         }
         let ahead = homes.iter().zip(&writes).zip(&known);
         for (((&home, &write), &known), record) in ahead.zip(batch) {
-            let key = record.granule() + 1;
-            let index = if self.cells[home].key == key { home } else { self.find(key, home) };
-            let known = known && self.cells[index].write == write;
-            self.access(index, record.flags(), known, &nows[record.segment()]);
+            let (key, bytes, now) = (record.granule() + 1, record.bytes(), &nows[record.segment()]);
+            let found = self.cells[home].key == key;
+            let index = if found { home } else { self.find(key, bytes, home) };
+            let cell = &self.cells[index];
+            if bytes & !cell.bytes == 0 {
+                let known = known && cell.write == write;
+                self.access(index, record.flags(), known, now);
+            } else {
+                self.access_some(key, bytes, record.flags(), now);
+            }
         }
     }
 
     fn look_at_range(&mut self, record: Record, nows: &[Now<'_>]) {
-        self.reserve(record.len());
-        for granule in record.granules() {
-            let home = self.home_of(granule);
-            if record.flags() & RESETS == 0 {
-                let found = self.find(granule + 1, home);
-                self.access(found, record.flags(), false, &nows[record.segment()]);
-            } else if let Some(found) = self.find_existing(granule, home) {
-                self.reset(found);
+        let now = &nows[record.segment()];
+        match record.deed() {
+            Deed::Access(granule, bytes, flags) => {
+                self.reserve(1);
+                self.access_some(granule + 1, bytes, flags, now);
             }
+            Deed::AccessAll(granules, flags) => {
+                self.reserve((granules.end() - granules.start() + 1) as usize);
+                granules.for_each(|granule| self.access_some(granule + 1, u8::MAX, flags, now));
+            }
+            Deed::Renew(granule, bytes) => self.renew(granule + 1, bytes),
+            Deed::RenewAll(granules) => {
+                granules.for_each(|granule| self.renew(granule + 1, u8::MAX));
+            }
+        }
+    }
+
+    /// An access to bytes that may be in several cells, or in none. There is room for one more.
+    fn access_some(&mut self, key: u64, bytes: u8, flags: u32, now: &Now<'_>) {
+        let mask = self.cells.len() - 1;
+        let mut index = self.home_of(key - 1);
+        let mut beyond = bytes;
+        let (mut met, mut own, mut empty) = (None, None, None);
+        while self.cells[index].key != 0 {
+            let cell = &self.cells[index];
+            if cell.key == key {
+                if cell.write == SUSPECT {
+                    return;
+                }
+                if cell.bytes & bytes != 0 {
+                    met = met.or(Some(index));
+                    beyond &= !cell.bytes;
+                    self.access(index, flags, false, now);
+                } else if cell.bytes == 0 {
+                    empty = empty.or(Some(index));
+                } else if cell.is_only_of(now) {
+                    own = own.or(Some(index));
+                }
+            }
+            index = (index + 1) & mask;
+        }
+        // Two neighbours in a granule are mostly one thread's business, and then one cell's.
+        let place = met.or(own).or(empty).unwrap_or_else(|| {
+            self.cells[index].key = key;
+            self.used += 1;
+            index
+        });
+        self.cells[place].bytes |= beyond;
+        if met.is_none() {
+            self.access(place, flags, false, now);
+        }
+    }
+
+    /// Some bytes of a granule are another object from here on.
+    fn renew(&mut self, key: u64, bytes: u8) {
+        if self.cells.is_empty() {
+            return;
+        }
+        let mask = self.cells.len() - 1;
+        let mut index = self.home_of(key - 1);
+        while self.cells[index].key != 0 {
+            let cell = &mut self.cells[index];
+            if cell.key == key && cell.write != SUSPECT {
+                cell.bytes &= !bytes;
+                if cell.bytes == 0 {
+                    self.reset(index);
+                }
+            }
+            index = (index + 1) & mask;
         }
     }
 
@@ -148,6 +229,7 @@ impl Shard {
     fn suspect(&mut self, index: usize) {
         self.reset(index);
         self.cells[index].write = SUSPECT;
+        self.cells[index].bytes = u8::MAX;
         self.has_suspects = true;
     }
 
@@ -167,7 +249,7 @@ impl Shard {
         } else {
             let mut set = EpochSet::of(Packed::from_word(cell.read));
             set.add(now);
-            cell.read = SET + (self.sets.put(set) - 1);
+            cell.read = SET + u64::from(self.sets.put(set) - 1);
         }
         false
     }
@@ -177,7 +259,7 @@ impl Shard {
     fn write(&mut self, index: usize, now: &Now<'_>) -> bool {
         let cell = &mut self.cells[index];
         if cell.read >= SET {
-            let set = cell.read - SET + 1;
+            let set = (cell.read - SET) as u32 + 1;
             if self.sets.get(set).is_some_and(|reads| !reads.all_before(now)) {
                 return true;
             }
@@ -201,7 +283,9 @@ impl Shard {
         let cell = &mut self.cells[index];
         if flags & WRITES != 0 {
             let ordered = if cell.read >= SET {
-                self.sets.get(cell.read - SET + 1).is_none_or(|reads| reads.all_before(now))
+                self.sets
+                    .get((cell.read - SET) as u32 + 1)
+                    .is_none_or(|reads| reads.all_before(now))
             } else {
                 Packed::from_word(cell.read).is_before(now)
             };
@@ -218,14 +302,11 @@ impl Shard {
         false
     }
 
-    /// Forgets the history of a granule, unless it has raced.
+    /// Forgets the history of a cell.
     fn reset(&mut self, index: usize) {
         let cell = &mut self.cells[index];
-        if cell.write == SUSPECT {
-            return;
-        }
         if cell.read >= SET {
-            self.sets.free(cell.read - SET + 1);
+            self.sets.free((cell.read - SET) as u32 + 1);
         }
         if cell.atomic != 0 {
             self.atomics.free(cell.atomic);
@@ -240,8 +321,9 @@ impl Shard {
         (place(granule >> 1, CELL_MIX, self.line_bits) << 1) | (granule & 1) as usize
     }
 
-    /// The cell of the granule with this key, made if there is none. There is room.
-    fn find(&mut self, key: u64, home: usize) -> usize {
+    /// The first cell of the granule with this key; if there is none, one for these bytes. There is
+    /// room.
+    fn find(&mut self, key: u64, bytes: u8, home: usize) -> usize {
         let mask = self.cells.len() - 1;
         let mut index = home;
         loop {
@@ -250,7 +332,7 @@ impl Shard {
                 return index;
             }
             if cell.key == 0 {
-                cell.key = key;
+                (cell.key, cell.bytes) = (key, bytes);
                 self.used += 1;
                 return index;
             }
@@ -258,19 +340,7 @@ impl Shard {
         }
     }
 
-    fn find_existing(&self, granule: u64, home: usize) -> Option<usize> {
-        let mask = self.cells.len() - 1;
-        let mut index = home;
-        loop {
-            match self.cells[index].key {
-                0 => return None,
-                key if key == granule + 1 => return Some(index),
-                _ => index = (index + 1) & mask,
-            }
-        }
-    }
-
-    /// Makes room for so many more granules.
+    /// Makes room for so many more cells.
     #[inline]
     fn reserve(&mut self, more: usize) {
         if (self.used + more) * 8 > self.cells.len() * 5 {
@@ -300,7 +370,7 @@ impl Shard {
 #[derive(Debug)]
 struct Pool<T> {
     items: Vec<T>,
-    free: Vec<u64>,
+    free: Vec<u32>,
 }
 
 impl<T> Default for Pool<T> {
@@ -310,21 +380,21 @@ impl<T> Default for Pool<T> {
 }
 
 impl<T: Default> Pool<T> {
-    fn put(&mut self, item: T) -> u64 {
+    fn put(&mut self, item: T) -> u32 {
         if let Some(number) = self.free.pop() {
             self.items[(number - 1) as usize] = item;
             return number;
         }
         self.items.push(item);
-        self.items.len() as u64
+        u32::try_from(self.items.len()).expect("the budget keeps far fewer than 2^32")
     }
 
     #[inline]
-    fn get(&self, number: u64) -> Option<&T> {
+    fn get(&self, number: u32) -> Option<&T> {
         self.items.get(number.wrapping_sub(1) as usize)
     }
 
-    fn free(&mut self, number: u64) {
+    fn free(&mut self, number: u32) {
         self.items[(number - 1) as usize] = T::default();
         self.free.push(number);
     }
@@ -335,8 +405,105 @@ mod tests {
     use super::*;
     use crate::clock::{Epoch, Slot, VectorClock};
 
+    use proptest::prelude::*;
+
     fn write(granule: u64, segment: u32) -> Record {
-        Record::new(granule, granule & 63, WRITES, segment)
+        Record::access(granule, 0, 7, WRITES, segment)
+    }
+
+    /// Something done to the bytes `from..=to` of one granule by one of four threads.
+    #[derive(Clone, Copy, Debug)]
+    struct Step {
+        thread: u32,
+        /// `None` renews the bytes.
+        flags: Option<u32>,
+        from: u64,
+        to: u64,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let flags = prop_oneof![4 => (0..4u32).prop_map(Some), 1 => Just(None)];
+        let step = (0..4u32, flags, 0..8u64, 0..8u64).prop_map(|(thread, flags, a, b)| {
+            let (from, to) = (a.min(b), a.max(b));
+            Step { thread, flags, from, to }
+        });
+        prop::collection::vec(step, 1..12)
+    }
+
+    /// Whether two of the steps race, byte by byte: nothing orders one thread with another.
+    fn races(steps: &[Step]) -> bool {
+        let is_race = |byte: u64| {
+            let of_byte = steps.iter().filter(|step| (step.from..=step.to).contains(&byte));
+            let mut since: Vec<(u32, u32)> = Vec::new();
+            for step in of_byte {
+                let Some(flags) = step.flags else {
+                    since.clear();
+                    continue;
+                };
+                let conflicts = |&(thread, other): &(u32, u32)| {
+                    thread != step.thread
+                        && (flags | other) & WRITES != 0
+                        && flags & other & ATOMIC == 0
+                };
+                if since.iter().any(conflicts) {
+                    return true;
+                }
+                since.push((step.thread, flags));
+            }
+            false
+        };
+        (0..8).any(is_race)
+    }
+
+    fn is_suspect(steps: &[Step]) -> bool {
+        let nothing = VectorClock::new();
+        let now = |slot| Now::new(Epoch { slot: Slot::new(slot), time: 1 }, &nothing);
+        let nows = [now(0), now(1), now(2), now(3)];
+        let record = |step: &Step| match step.flags {
+            Some(flags) => Record::access(9, step.from, step.to, flags, step.thread),
+            None => Record::renew(9, step.from, step.to),
+        };
+        let records: Vec<Record> = steps.iter().map(record).collect();
+        let has_ranges = records.iter().any(|record| !record.is_simple());
+        let mut shard = Shard::default();
+        shard.look_at(&Dealt { records, has_ranges }, &nows);
+        shard.suspects().next().is_some()
+    }
+
+    proptest! {
+        #[test]
+        fn what_races_in_some_byte_is_suspect(steps in steps()) {
+            prop_assert!(is_suspect(&steps) || !races(&steps));
+        }
+
+        /// As long as no thread's accesses stand for bytes that another one touches.
+        #[test]
+        fn threads_that_keep_to_their_own_bytes_are_not_suspect(steps in steps()) {
+            let apart = steps.iter().map(|step| {
+                let from = u64::from(step.thread) * 2;
+                let to = from + (step.to & 1);
+                Step { from, to, ..*step }
+            });
+            prop_assert!(!is_suspect(&apart.collect::<Vec<_>>()));
+        }
+    }
+
+    #[test]
+    fn a_small_block_in_the_rest_of_a_granule_has_no_past() {
+        let step = |thread, flags, from, to| Step { thread, flags, from, to };
+        // Of a block of 5 bytes and one of 3, the latter is freed and its bytes are given to
+        // somebody else.
+        let mut steps = vec![
+            step(0, Some(WRITES), 0, 4),
+            step(1, None, 5, 7),
+            step(1, Some(WRITES), 5, 7),
+            step(2, None, 5, 7),
+            step(2, Some(WRITES), 6, 6),
+            step(0, Some(0), 2, 2),
+        ];
+        assert!(!is_suspect(&steps));
+        steps.push(step(0, Some(0), 4, 6));
+        assert!(is_suspect(&steps));
     }
 
     /// The table once grew in the middle of a batch, for a copy of many granules, and what came
@@ -349,7 +516,7 @@ mod tests {
         let nows = [now(0), now(1)];
         for filled in 80..160 {
             let mut records: Vec<Record> = (0..filled).map(|granule| write(granule, 0)).collect();
-            records.push(Record::new(1 << 20, 63, 0, 0));
+            records.push(Record::access_all(1 << 20, 63, 0, 0));
             let after = 2 << 20..(2 << 20) + 14;
             records.extend(after.clone().map(|granule| write(granule, 0)));
             records.extend(after.clone().map(|granule| write(granule, 1)));
