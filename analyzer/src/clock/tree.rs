@@ -178,7 +178,7 @@ impl Spare {
     }
 
     fn give_leaf(&mut self, mut leaf: Leaf) {
-        if Arc::get_mut(&mut leaf).is_some() && !leaf.is_empty() {
+        if unshared(&mut leaf).is_some_and(|times| !times.is_empty()) {
             self.leaves[leaf.len().ilog2() as usize].push(leaf);
         }
     }
@@ -195,7 +195,7 @@ impl Spare {
 fn times_mut<'l>(leaf: &'l mut Leaf, len: usize, spare: &mut Spare) -> &'l mut [LocalTime] {
     if leaf.len() < len {
         *leaf = lengthened(leaf, len);
-    } else if Arc::get_mut(leaf).is_none() {
+    } else if unshared(leaf).is_none() {
         let mut copy = spare.leaf(leaf.len());
         if let Some(times) = Arc::get_mut(&mut copy) {
             times.copy_from_slice(leaf);
@@ -293,22 +293,9 @@ fn join_lower(ours: &mut Arc<Branch>, theirs: &Node, spare: &mut Spare) -> Joine
 }
 
 fn join_leaf(ours: &mut Leaf, other: &Leaf, spare: &mut Spare) -> Joined {
-    let joined = match Arc::get_mut(ours) {
-        Some(mine) if mine.len() >= other.len() => raise_all(mine, other),
-        // Somebody shares ours, or it is too short: the join is another leaf. To compare first and
-        // write then would be to read both twice, and wide clocks are mostly memory that moves.
-        _ => {
-            let mut both = spare.leaf(ours.len().max(other.len()));
-            let times = Arc::get_mut(&mut both).expect("nobody else has a spare leaf");
-            let joined = max_of(times, ours, other);
-            if joined == Joined::Mixed {
-                spare.give_leaf(std::mem::replace(ours, both));
-            } else {
-                spare.give_leaf(both);
-            }
-            joined
-        }
-    };
+    let is_wide = ours.len() >= WIDE;
+    let joined = if is_wide { Joined::Mixed } else { compare(ours, other) };
+    let joined = if joined == Joined::Mixed { join_times(ours, other, spare) } else { joined };
     if matches!(joined, Joined::Equal | Joined::Taken) {
         // The same leaf on both sides: the next join of the two is one comparison.
         spare.give_leaf(std::mem::replace(ours, Arc::clone(other)));
@@ -316,38 +303,49 @@ fn join_leaf(ours: &mut Leaf, other: &Leaf, spare: &mut Spare) -> Joined {
     joined
 }
 
+/// To compare leaves of so many times first would be to read them twice: wide clocks are mostly
+/// memory that moves.
+const WIDE: usize = 64;
+
 /// Times are compared as signed numbers, which every processor can do many at a time.
 const _: () = assert!(super::chains::TIME_MAX <= i32::MAX as LocalTime);
 
-/// The larger time of each slot, in place; `mine` is at least as long. How the two compared.
-fn raise_all(mine: &mut [LocalTime], theirs: &[LocalTime]) -> Joined {
-    let (common, rest) = mine.split_at_mut(theirs.len());
-    // No branch inside, so that the loop becomes vector instructions.
+fn compare(mine: &[LocalTime], theirs: &[LocalTime]) -> Joined {
+    let common = mine.len().min(theirs.len());
     let (mut mine_more, mut theirs_more) = (0, 0);
-    for (mine, &theirs) in common.iter_mut().zip(theirs) {
-        let (a, b) = (mine.cast_signed(), theirs.cast_signed());
-        mine_more |= u32::from(a > b);
-        theirs_more |= u32::from(b > a);
-        *mine = a.max(b).cast_unsigned();
+    // No branch inside, so that the loop becomes vector instructions.
+    for (&mine, &theirs) in mine.iter().zip(theirs) {
+        mine_more |= u32::from(mine.cast_signed() > theirs.cast_signed());
+        theirs_more |= u32::from(theirs.cast_signed() > mine.cast_signed());
     }
-    Joined::of(mine_more != 0 || knows_any(rest), theirs_more != 0)
+    let beyond = |times: &[LocalTime]| times[common..].iter().any(|&time| time > 0);
+    Joined::of(mine_more != 0 || beyond(mine), theirs_more != 0 || beyond(theirs))
 }
 
-/// The same, into `both`, which is as long as the longer of the two.
-fn max_of(both: &mut [LocalTime], mine: &[LocalTime], theirs: &[LocalTime]) -> Joined {
-    let common = mine.len().min(theirs.len());
-    let (mine, mine_rest) = mine.split_at(common);
-    let (theirs, their_rest) = theirs.split_at(common);
-    let (mut mine_more, mut theirs_more) = (0, 0);
-    for ((both, &mine), &theirs) in both.iter_mut().zip(mine).zip(theirs) {
-        let (a, b) = (mine.cast_signed(), theirs.cast_signed());
-        mine_more |= u32::from(a > b);
-        theirs_more |= u32::from(b > a);
-        *both = a.max(b).cast_unsigned();
+/// Makes `ours` the larger time of each slot, unless one of the two is that already.
+fn join_times(ours: &mut Leaf, other: &Leaf, spare: &mut Spare) -> Joined {
+    let mut both = spare.leaf(ours.len().max(other.len()));
+    let times = Arc::get_mut(&mut both).expect("nobody else has a spare leaf");
+    for ((both, &mine), &theirs) in times.iter_mut().zip(ours.iter()).zip(other.iter()) {
+        *both = mine.cast_signed().max(theirs.cast_signed()).cast_unsigned();
     }
-    let rest = if mine_rest.is_empty() { their_rest } else { mine_rest };
-    both[common..].copy_from_slice(rest);
-    Joined::of(mine_more != 0 || knows_any(mine_rest), theirs_more != 0 || knows_any(their_rest))
+    let common = ours.len().min(other.len());
+    let rest = if ours.len() > common { &ours[common..] } else { &other[common..] };
+    times[common..].copy_from_slice(rest);
+    let is_more = |than: &[LocalTime]| {
+        let (common, rest) = times.split_at(than.len());
+        common != than || rest.iter().any(|&time| time > 0)
+    };
+    let joined = Joined::of(is_more(other), is_more(ours));
+    let unused = if joined == Joined::Mixed { std::mem::replace(ours, both) } else { both };
+    spare.give_leaf(unused);
+    joined
+}
+
+/// A leaf's times, if nobody shares it. Where somebody does, that is seen without a lock.
+#[inline]
+fn unshared(leaf: &mut Leaf) -> Option<&mut [LocalTime]> {
+    if Arc::strong_count(leaf) > 1 { None } else { Arc::get_mut(leaf) }
 }
 
 fn knows_any(times: &[LocalTime]) -> bool {
