@@ -348,10 +348,6 @@ fn unshared(leaf: &mut Leaf) -> Option<&mut [LocalTime]> {
     if Arc::strong_count(leaf) > 1 { None } else { Arc::get_mut(leaf) }
 }
 
-fn knows_any(times: &[LocalTime]) -> bool {
-    times.iter().any(|&time| time > 0)
-}
-
 fn join_branch(ours: &mut Arc<Branch>, other: &Branch, spare: &mut Spare) -> Joined {
     let (mut mine_more, mut theirs_more) = (false, false);
     for (index, theirs) in other.children.iter().enumerate() {

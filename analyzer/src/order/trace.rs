@@ -1,9 +1,13 @@
 //! What the passes read: chunks' lanes, and each thread's fragments in program order.
 
+use std::collections::{BTreeMap, HashMap};
+
 use mmtrace_format::chunk::{
-    AccessColumns, Chunk, ChunkError, ChunkHeader, LaneDecoder, SyncColumns,
+    AccessColumns, Chunk, ChunkError, ChunkHeader, Fragment, LaneDecoder, SyncColumns,
 };
 use mmtrace_format::{StreamId, ThreadId};
+
+use crate::hash::FastHash;
 
 /// A source of chunks: a log on disk, or in memory.
 ///
@@ -84,6 +88,15 @@ pub struct FragmentSpan {
 impl FragmentSpan {
     /// The place of no fragment: the stream's first one has it before it.
     pub const FIRST: u32 = u32::MAX;
+
+    const EMPTY: Self = Self {
+        chunk: 0,
+        event_start: 0,
+        event_end: 0,
+        access_start: 0,
+        access_end: 0,
+        before: Self::FIRST,
+    };
 }
 
 /// All threads of a log, each with its fragments in program order.
@@ -122,40 +135,58 @@ impl std::fmt::Debug for Trace<'_> {
 }
 
 impl<'a> Trace<'a> {
-    /// Reads the headers of all chunks.
+    /// Reads the headers of all chunks, three times: logs of Go programs have millions of fragments,
+    /// and memory that nobody has touched yet costs more than to read them again. Costs time and
+    /// memory in proportion to them.
     pub fn new(lanes: &'a dyn Lanes) -> Self {
-        let mut keyed = Vec::new();
-        let mut totals = Totals::default();
-        let mut damaged = Vec::new();
-        let mut fragments_of_chunk = Vec::with_capacity(lanes.chunk_count());
-        let (mut first_ns, mut last_ns) = (u64::MAX, 0);
+        let mut counted = Counted::default();
         for chunk in 0..lanes.chunk_count() {
-            let Ok(header) = lanes.header(chunk) else {
-                damaged.push(chunk);
-                fragments_of_chunk.push(0);
-                continue;
-            };
-            totals.events += u64::from(header.sync_count);
-            totals.accesses += u64::from(header.access_count);
-            first_ns = first_ns.min(header.first_time.ns);
-            last_ns = last_ns.max(header.last_time.ns);
-            fragments_of_chunk.push(count_u32(header.fragments.len()));
-            push_spans(&header, count_u32(chunk), &mut keyed);
+            counted.count(lanes.header(chunk).ok());
         }
-        totals.duration_ns = last_ns.saturating_sub(first_ns);
-        keyed.sort_by_key(|&(key, _)| key);
-        let (mut threads, mut starts) = (Vec::new(), Vec::new());
-        for (place, &(key, _)) in keyed.iter().enumerate() {
-            if threads.last() != Some(&key.thread) {
-                threads.push(key.thread);
-                starts.push(count_u32(place));
+        let Counted { totals, damaged, fragments_of_chunk, mut streams, mut threads, .. } = counted;
+        threads.sort_unstable_by_key(|fragments| fragments.thread);
+        let mut starts = vec![0];
+        for fragments in &threads {
+            starts.push(starts[starts.len() - 1] + fragments.count);
+        }
+        streams.sort_unstable();
+        let mut places = Places::new(&threads);
+        let threads: Vec<ThreadId> = threads.iter().map(|fragments| fragments.thread).collect();
+        let each_header = |visit: &mut dyn FnMut(u32, &ChunkHeader)| {
+            for &(_, _, chunk) in &streams {
+                if let Ok(header) = lanes.header(chunk as usize) {
+                    visit(chunk, &header);
+                }
             }
-        }
-        starts.push(count_u32(keyed.len()));
-        if lanes.streams_are_in_time() {
-            chain_streams(&mut keyed);
-        }
-        let fragments = keyed.into_iter().map(|(_, span)| span).collect();
+        };
+        let dense = |fragment: &Fragment| {
+            dense_number(&threads, fragment.thread).expect("all threads have been counted")
+        };
+        each_header(&mut |_, header| {
+            for fragment in &header.fragments {
+                places.count(dense(fragment), fragment.count);
+            }
+        });
+        places.begin();
+        let mut fragments = vec![FragmentSpan::EMPTY; starts[threads.len()] as usize];
+        let is_chained = lanes.streams_are_in_time();
+        let mut last: Option<(StreamId, u32)> = None;
+        each_header(&mut |chunk, header| {
+            for (index, fragment) in header.fragments.iter().enumerate() {
+                let place = places.take(dense(fragment), fragment.count);
+                let before = last.filter(|&(stream, _)| is_chained && stream == header.stream);
+                last = Some((header.stream, place));
+                let next = header.fragments.get(index + 1);
+                fragments[place as usize] = FragmentSpan {
+                    chunk,
+                    event_start: fragment.first_event,
+                    event_end: next.map_or(header.sync_count, |next| next.first_event),
+                    access_start: fragment.first_access,
+                    access_end: next.map_or(header.access_count, |next| next.first_access),
+                    before: before.map_or(FragmentSpan::FIRST, |(_, before)| before),
+                };
+            }
+        });
         Self { lanes, threads, starts, fragments, fragments_of_chunk, totals, damaged }
     }
 
@@ -177,10 +208,7 @@ impl<'a> Trace<'a> {
     /// A thread's dense number, if it did anything.
     #[inline]
     pub fn dense(&self, thread: ThreadId) -> Option<usize> {
-        match self.threads.get(thread.index()) {
-            Some(&found) if found == thread => Some(thread.index()),
-            _ => self.threads.binary_search(&thread).ok(),
-        }
+        dense_number(&self.threads, thread)
     }
 
     /// The fragments of the thread with this dense number, in program order.
@@ -209,49 +237,135 @@ impl<'a> Trace<'a> {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct FragmentKey {
-    thread: ThreadId,
-    count: u64,
-    number: u32,
-    place: u32,
-    stream: StreamId,
+/// What a first look at all headers gives.
+#[derive(Default)]
+struct Counted {
+    totals: Totals,
+    damaged: Vec<usize>,
+    fragments_of_chunk: Vec<u32>,
+    /// When the first chunk was opened.
+    first_ns: Option<u64>,
+    /// The chunks that can be read, with their streams and their numbers there.
+    streams: Vec<(StreamId, u32, u32)>,
+    threads: Vec<Fragments>,
+    /// Where each thread is in `threads`.
+    places: HashMap<ThreadId, usize, FastHash>,
 }
 
-/// Tells each fragment which one comes before it in its stream.
-fn chain_streams(keyed: &mut [(FragmentKey, FragmentSpan)]) {
-    let mut by_stream: Vec<u32> = (0..count_u32(keyed.len())).collect();
-    by_stream.sort_unstable_by_key(|&index| {
-        let (key, _) = &keyed[index as usize];
-        (key.stream, key.number, key.place)
-    });
-    for pair in by_stream.windows(2) {
-        let (before, after) = (pair[0] as usize, pair[1] as usize);
-        if keyed[before].0.stream == keyed[after].0.stream {
-            keyed[after].1.before = pair[0];
+/// The fragments of a thread.
+struct Fragments {
+    thread: ThreadId,
+    count: u32,
+    /// The smallest and the largest of their numbers.
+    first: u64,
+    last: u64,
+}
+
+impl Counted {
+    /// The next chunk; `None` if it is damaged.
+    fn count(&mut self, header: Option<ChunkHeader>) {
+        let chunk = self.fragments_of_chunk.len();
+        let Some(header) = header else {
+            self.damaged.push(chunk);
+            self.fragments_of_chunk.push(0);
+            return;
+        };
+        let first_ns = self.first_ns.unwrap_or(u64::MAX).min(header.first_time.ns);
+        let last_ns = self.first_ns.unwrap_or(0).saturating_add(self.totals.duration_ns);
+        self.totals.duration_ns = last_ns.max(header.last_time.ns).saturating_sub(first_ns);
+        self.first_ns = Some(first_ns);
+        self.totals.events += u64::from(header.sync_count);
+        self.totals.accesses += u64::from(header.access_count);
+        self.fragments_of_chunk.push(count_u32(header.fragments.len()));
+        self.streams.push((header.stream, header.number, count_u32(chunk)));
+        for &Fragment { thread, count: number, .. } in &header.fragments {
+            let place = *self.places.entry(thread).or_insert_with(|| {
+                self.threads.push(Fragments { thread, count: 0, first: number, last: number });
+                self.threads.len() - 1
+            });
+            let fragments = &mut self.threads[place];
+            fragments.count += 1;
+            fragments.first = fragments.first.min(number);
+            fragments.last = fragments.last.max(number);
         }
     }
 }
 
-fn push_spans(header: &ChunkHeader, chunk: u32, out: &mut Vec<(FragmentKey, FragmentSpan)>) {
-    for (place, fragment) in (0..).zip(&header.fragments) {
-        let next = header.fragments.get(place as usize + 1);
-        let key = FragmentKey {
-            thread: fragment.thread,
-            count: fragment.count,
-            number: header.number,
-            place,
-            stream: header.stream,
-        };
-        let span = FragmentSpan {
-            chunk,
-            event_start: fragment.first_event,
-            event_end: next.map_or(header.sync_count, |next| next.first_event),
-            access_start: fragment.first_access,
-            access_end: next.map_or(header.access_count, |next| next.first_access),
-            before: FragmentSpan::FIRST,
-        };
-        out.push((key, span));
+/// Where each fragment goes: a sort by counting, thread by thread, of the fragments' numbers.
+///
+/// A fragment that goes on in its stream's next chunk is there with the same number, and stays
+/// behind its first part.
+struct Places {
+    threads: Vec<Numbers>,
+    /// See [`Numbers::Dense`].
+    slots: Vec<u32>,
+}
+
+/// For each number that a thread's fragments have: how many of them have it; and when all are
+/// counted, where the next one goes.
+enum Numbers {
+    /// By the number, less the smallest one, in [`Places::slots`] from here on.
+    Dense { start: usize, len: usize, first: u64 },
+    /// The log has lost most of the thread.
+    Sparse(BTreeMap<u64, u32>),
+}
+
+impl Places {
+    fn new(threads: &[Fragments]) -> Self {
+        let mut len = 0;
+        let numbers = threads.iter().map(|fragments| {
+            let range = fragments.last - fragments.first;
+            if range > 4 * u64::from(fragments.count) {
+                return Numbers::Sparse(BTreeMap::new());
+            }
+            let (start, own) = (len, range as usize + 1);
+            len += own;
+            Numbers::Dense { start, len: own, first: fragments.first }
+        });
+        let threads = numbers.collect();
+        Self { threads, slots: vec![0; len] }
+    }
+
+    fn slot(&mut self, dense: usize, number: u64) -> &mut u32 {
+        match &mut self.threads[dense] {
+            Numbers::Dense { start, first, .. } => {
+                &mut self.slots[*start + (number - *first) as usize]
+            }
+            Numbers::Sparse(slots) => slots.entry(number).or_insert(0),
+        }
+    }
+
+    /// One more fragment of this thread and number.
+    fn count(&mut self, dense: usize, number: u64) {
+        *self.slot(dense, number) += 1;
+    }
+
+    /// All are counted. Thread comes after thread, so that one sum goes through all of them.
+    fn begin(&mut self) {
+        let mut before = 0;
+        let mut begin = |slot: &mut u32| before += std::mem::replace(slot, before);
+        for numbers in &mut self.threads {
+            match numbers {
+                Numbers::Dense { start, len, .. } => {
+                    self.slots[*start..*start + *len].iter_mut().for_each(&mut begin);
+                }
+                Numbers::Sparse(slots) => slots.values_mut().for_each(&mut begin),
+            }
+        }
+    }
+
+    /// The place of the next fragment of this thread and number.
+    fn take(&mut self, dense: usize, number: u64) -> u32 {
+        let slot = self.slot(dense, number);
+        *slot += 1;
+        *slot - 1
+    }
+}
+
+fn dense_number(threads: &[ThreadId], thread: ThreadId) -> Option<usize> {
+    match threads.get(thread.index()) {
+        Some(&found) if found == thread => Some(thread.index()),
+        _ => threads.binary_search(&thread).ok(),
     }
 }
 
