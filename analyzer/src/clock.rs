@@ -6,7 +6,8 @@
 //! 64 are alive need 65 entries: see [`chains`].
 //!
 //! # Representation
-//! A clock is a radix tree of reference-counted nodes that clocks share. Copying one is a
+//! A clock of few chains is an array. A larger one is a radix tree of reference-counted nodes that
+//! clocks share. Copying one is a
 //! reference count; a join leaves subtrees alone that are the same node on both sides, and takes
 //! over whole subtrees that are newer. So a clock for each of 100,000 live goroutines does not
 //! cost 100,000 x 100,000 entries.
@@ -42,9 +43,20 @@ pub struct Epoch {
 ///
 /// Deliberately not `PartialOrd`: the derived order would be lexicographic, and a hand-written one
 /// makes `!(a <= b)` read as "after" when it means "after or concurrent".
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct VectorClock {
-    root: Option<Node>,
+    times: Times,
+}
+
+/// As many chains as fit into a line of the cache.
+const FEW: usize = 16;
+
+#[derive(Clone)]
+enum Times {
+    /// By slot; the others are 0.
+    Few([LocalTime; FEW]),
+    /// Some slot beyond is not 0.
+    Many(Node),
 }
 
 impl Slot {
@@ -92,22 +104,25 @@ impl fmt::Debug for Epoch {
 impl VectorClock {
     /// The clock that knows of nothing.
     pub const fn new() -> Self {
-        Self { root: None }
+        Self { times: Times::Few([0; FEW]) }
     }
 
     /// The latest known time of a chain; 0 if nothing of it is known.
     #[inline]
     pub fn time_of(&self, slot: Slot) -> LocalTime {
-        match &self.root {
-            Some(root) => root.time_of(slot.0),
-            None => 0,
+        match &self.times {
+            Times::Few(times) => times.get(slot.index()).copied().unwrap_or(0),
+            Times::Many(root) => root.time_of(slot.0),
         }
     }
 
     /// The times of the first slots, as they lie in memory: all there are, for a narrow clock.
     #[inline]
     pub fn first_times(&self) -> &[LocalTime] {
-        self.root.as_ref().map_or(&[], Node::first_times)
+        match &self.times {
+            Times::Few(times) => times,
+            Times::Many(root) => root.first_times(),
+        }
     }
 
     /// Makes `epoch` known. Says whether that was news.
@@ -122,8 +137,22 @@ impl VectorClock {
         if epoch.time <= self.time_of(epoch.slot) {
             return false;
         }
-        tree::raise(&mut self.root, epoch.slot.0, epoch.time, spare);
+        match &mut self.times {
+            Times::Few(times) if epoch.slot.index() < FEW => times[epoch.slot.index()] = epoch.time,
+            _ => tree::raise(self.many(), epoch.slot.0, epoch.time, spare),
+        }
         true
+    }
+
+    /// As a tree, whatever it was.
+    fn many(&mut self) -> &mut Node {
+        if let Times::Few(times) = &self.times {
+            self.times = Times::Many(Node::of(times));
+        }
+        match &mut self.times {
+            Times::Many(root) => root,
+            Times::Few(_) => unreachable!("few have just become many"),
+        }
     }
 
     /// Takes over all that `other` knows. Says whether that was news.
@@ -137,25 +166,38 @@ impl VectorClock {
     /// The same, with memory from `spare` if some is needed.
     #[inline]
     pub fn join_in(&mut self, other: &Self, spare: &mut Spare) -> bool {
-        match &other.root {
-            Some(theirs) => tree::join(&mut self.root, theirs, spare),
-            None => false,
+        match (&mut self.times, &other.times) {
+            (Times::Few(mine), Times::Few(theirs)) => {
+                // No branch inside, so that the loop becomes vector instructions.
+                let mut news = 0;
+                for (mine, &theirs) in mine.iter_mut().zip(theirs) {
+                    let joined = tree::larger(*mine, theirs);
+                    news |= joined ^ *mine;
+                    *mine = joined;
+                }
+                news != 0
+            }
+            (_, Times::Many(theirs)) => tree::join(self.many(), theirs, spare),
+            (Times::Many(_), Times::Few(theirs)) => {
+                let epochs = (0..).map(Slot).zip(theirs).map(|(slot, &time)| Epoch { slot, time });
+                epochs.fold(false, |news, epoch| self.learn_in(epoch, spare) | news)
+            }
         }
     }
 
     /// The clock is not needed any more: its memory may serve another one.
     pub fn recycle(self, spare: &mut Spare) {
-        if let Some(root) = self.root {
+        if let Times::Many(root) = self.times {
             spare.give(root);
         }
     }
 
-    /// Whether both are the same nodes, so that neither knows more. False says nothing.
+    /// Whether neither knows more, as far as can be seen at once. False says nothing.
     #[inline]
     pub fn shares_all_with(&self, other: &Self) -> bool {
-        match (&self.root, &other.root) {
-            (Some(a), Some(b)) => a.is(b),
-            (None, None) => true,
+        match (&self.times, &other.times) {
+            (Times::Few(a), Times::Few(b)) => a == b,
+            (Times::Many(a), Times::Many(b)) => a.is(b),
             _ => false,
         }
     }
@@ -168,10 +210,21 @@ impl VectorClock {
     /// All entries that are not 0, by ascending slot.
     pub fn epochs(&self) -> Vec<Epoch> {
         let mut epochs = Vec::new();
-        if let Some(root) = &self.root {
-            root.for_each(0, &mut |slot, time| epochs.push(Epoch { slot: Slot(slot), time }));
+        let mut push = |slot, time| epochs.push(Epoch { slot: Slot(slot), time });
+        match &self.times {
+            Times::Few(times) => {
+                let known = (0..).zip(times).filter(|&(_, &time)| time > 0);
+                known.for_each(|(slot, &time)| push(slot, time));
+            }
+            Times::Many(root) => root.for_each(0, &mut push),
         }
         epochs
+    }
+}
+
+impl Default for VectorClock {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -51,6 +51,11 @@ const fn shift(height: u32) -> u32 {
 }
 
 impl Node {
+    /// The leaf with these times; there are a power of two of them.
+    pub(super) fn of(times: &[LocalTime]) -> Self {
+        Self::Leaf(times.into())
+    }
+
     #[inline]
     fn height(&self) -> u32 {
         match self {
@@ -120,12 +125,11 @@ impl Node {
 }
 
 /// Raises a tree until its root is at this height.
-fn grow(root: &mut Option<Node>, height: u32) {
-    let Some(node) = root.as_ref() else { return };
-    for level in node.height() + 1..=height {
+fn grow(root: &mut Node, height: u32) {
+    for level in root.height() + 1..=height {
         let mut branch = Branch::empty(level);
-        branch.children[0] = root.take();
-        *root = Some(Node::Branch(Arc::new(branch)));
+        branch.children[0] = Some(std::mem::replace(root, Node::Leaf(Arc::new([]))));
+        *root = Node::Branch(Arc::new(branch));
     }
 }
 
@@ -135,28 +139,26 @@ fn height_for(slot: u32) -> u32 {
 }
 
 /// Sets one entry; the caller has seen that it is news.
-pub(super) fn raise(root: &mut Option<Node>, slot: u32, time: LocalTime, spare: &mut Spare) {
-    let needed = height_for(slot);
-    grow(root, needed);
-    let height = root.as_ref().map_or(needed, Node::height);
-    raise_at(root, height, slot, time, spare);
+pub(super) fn raise(root: &mut Node, slot: u32, time: LocalTime, spare: &mut Spare) {
+    grow(root, height_for(slot));
+    raise_at(root, slot, time, spare);
 }
 
-fn raise_at(place: &mut Option<Node>, height: u32, slot: u32, time: LocalTime, spare: &mut Spare) {
-    let node = place.get_or_insert_with(|| match height {
-        0 => Node::Leaf(Arc::new([])),
-        _ => Node::Branch(Arc::new(Branch::empty(height))),
-    });
+fn raise_at(node: &mut Node, slot: u32, time: LocalTime, spare: &mut Spare) {
     match node {
         Node::Leaf(times) => {
             let slot = slot as usize % LEAF_LEN_MAX;
             times_mut(times, slot + 1, spare)[slot] = time;
         }
         Node::Branch(branch) => {
+            let height = branch.height;
             let index = (slot >> shift(height)) as usize % FAN_OUT;
             let rest = slot & ((1 << shift(height)) - 1);
-            let branch = Arc::make_mut(branch);
-            raise_at(&mut branch.children[index], height - 1, rest, time, spare);
+            let child = Arc::make_mut(branch).children[index].get_or_insert_with(|| match height {
+                1 => Node::Leaf(Arc::new([])),
+                _ => Node::Branch(Arc::new(Branch::empty(height - 1))),
+            });
+            raise_at(child, rest, time, spare);
         }
     }
 }
@@ -213,18 +215,9 @@ fn lengthened(times: &[LocalTime], len: usize) -> Leaf {
 
 /// Joins `theirs` into `mine`; says whether anything was news.
 #[inline]
-pub(super) fn join(mine: &mut Option<Node>, theirs: &Node, spare: &mut Spare) -> bool {
-    let Some(root) = mine.as_ref() else {
-        *mine = Some(theirs.clone());
-        return true;
-    };
-    if root.height() < theirs.height() {
-        grow(mine, theirs.height());
-    }
-    match mine {
-        Some(root) => join_into(root, theirs, spare).is_news(),
-        None => false,
-    }
+pub(super) fn join(mine: &mut Node, theirs: &Node, spare: &mut Spare) -> bool {
+    grow(mine, theirs.height());
+    join_into(mine, theirs, spare).is_news()
 }
 
 /// How two subtrees compare, from the side that is joined into.
@@ -282,10 +275,9 @@ fn join_lower(ours: &mut Arc<Branch>, theirs: &Node, spare: &mut Spare) -> Joine
     let under = if ours.children[0].is_some() {
         join_child(ours, 0, theirs, spare)
     } else {
-        let height = ours.height - 1;
-        let mut child = Some(theirs.clone());
-        grow(&mut child, height);
-        Arc::make_mut(ours).children[0] = child;
+        let mut child = theirs.clone();
+        grow(&mut child, ours.height - 1);
+        Arc::make_mut(ours).children[0] = Some(child);
         Joined::Taken
     };
     // Whatever the other children hold, theirs does not.
@@ -310,6 +302,12 @@ const WIDE: usize = 64;
 /// Times are compared as signed numbers, which every processor can do many at a time.
 const _: () = assert!(super::chains::TIME_MAX <= i32::MAX as LocalTime);
 
+/// The later time.
+#[inline]
+pub(super) fn larger(a: LocalTime, b: LocalTime) -> LocalTime {
+    a.cast_signed().max(b.cast_signed()).cast_unsigned()
+}
+
 fn compare(mine: &[LocalTime], theirs: &[LocalTime]) -> Joined {
     let common = mine.len().min(theirs.len());
     let (mut mine_more, mut theirs_more) = (0, 0);
@@ -327,7 +325,7 @@ fn join_times(ours: &mut Leaf, other: &Leaf, spare: &mut Spare) -> Joined {
     let mut both = spare.leaf(ours.len().max(other.len()));
     let times = Arc::get_mut(&mut both).expect("nobody else has a spare leaf");
     for ((both, &mine), &theirs) in times.iter_mut().zip(ours.iter()).zip(other.iter()) {
-        *both = mine.cast_signed().max(theirs.cast_signed()).cast_unsigned();
+        *both = larger(mine, theirs);
     }
     let common = ours.len().min(other.len());
     let rest = if ours.len() > common { &ours[common..] } else { &other[common..] };

@@ -138,6 +138,9 @@ impl<'a> Trace<'a> {
     /// Reads the headers of all chunks, three times: logs of Go programs have millions of fragments,
     /// and memory that nobody has touched yet costs more than to read them again. Costs time and
     /// memory in proportion to them.
+    ///
+    /// # Panics
+    /// If `lanes` says another thing of a chunk the second time.
     pub fn new(lanes: &'a dyn Lanes) -> Self {
         let mut counted = Counted::default();
         for chunk in 0..lanes.chunk_count() {
