@@ -21,9 +21,11 @@ struct Cell {
     atomic: u32,
     /// Whose history it is, a bit for each byte.
     bytes: u8,
+    /// Other bytes of the granule have other cells.
+    is_split: bool,
 }
 
-const FREE: Cell = Cell { key: 0, write: 0, read: 0, atomic: 0, bytes: 0 };
+const FREE: Cell = Cell { key: 0, write: 0, read: 0, atomic: 0, bytes: 0, is_split: false };
 
 impl Cell {
     /// Whether nobody else has done anything to the bytes.
@@ -156,6 +158,7 @@ impl Shard {
         while self.cells[index].key != 0 {
             let cell = &self.cells[index];
             if cell.key == key {
+                let is_only = !cell.is_split;
                 if cell.write == SUSPECT {
                     return;
                 }
@@ -168,19 +171,35 @@ impl Shard {
                 } else if cell.is_only_of(now) {
                     own = own.or(Some(index));
                 }
+                if is_only {
+                    break;
+                }
             }
             index = (index + 1) & mask;
         }
         // Two neighbours in a granule are mostly one thread's business, and then one cell's.
-        let place = met.or(own).or(empty).unwrap_or_else(|| {
-            self.cells[index].key = key;
-            self.used += 1;
-            index
-        });
+        let place = met.or(own).or(empty).unwrap_or_else(|| self.split(key));
         self.cells[place].bytes |= beyond;
         if met.is_none() {
             self.access(place, flags, false, now);
         }
+    }
+
+    /// One more cell for a granule. There is room.
+    fn split(&mut self, key: u64) -> usize {
+        let mask = self.cells.len() - 1;
+        let mut index = self.home_of(key - 1);
+        let mut is_split = false;
+        while self.cells[index].key != 0 {
+            if self.cells[index].key == key {
+                self.cells[index].is_split = true;
+                is_split = true;
+            }
+            index = (index + 1) & mask;
+        }
+        self.cells[index] = Cell { key, is_split, ..FREE };
+        self.used += 1;
+        index
     }
 
     /// Some bytes of a granule are another object from here on.
@@ -194,8 +213,12 @@ impl Shard {
             let cell = &mut self.cells[index];
             if cell.key == key && cell.write != SUSPECT {
                 cell.bytes &= !bytes;
-                if cell.bytes == 0 {
+                let (is_split, is_over) = (cell.is_split, cell.bytes == 0);
+                if is_over {
                     self.reset(index);
+                }
+                if !is_split {
+                    break;
                 }
             }
             index = (index + 1) & mask;
@@ -311,7 +334,7 @@ impl Shard {
         if cell.atomic != 0 {
             self.atomics.free(cell.atomic);
         }
-        *cell = Cell { key: cell.key, ..FREE };
+        *cell = Cell { key: cell.key, is_split: cell.is_split, ..FREE };
     }
 
     #[inline]
