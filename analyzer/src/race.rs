@@ -31,6 +31,7 @@
 mod filter;
 mod refine;
 mod route;
+mod shards;
 mod window;
 
 use mmtrace_format::{AccessKind, Address, StackId, ThreadId};
@@ -40,6 +41,7 @@ use crate::options::{Options, Progress};
 use crate::order::{EventRef, MergeSink, OrderGap, Trace};
 use filter::Filter;
 use refine::{Collector, Tallies};
+use shards::ShardSet;
 use window::{Scanned, Scans};
 
 /// One access, as evidence of a race.
@@ -157,10 +159,10 @@ pub fn detect_beside(
     let mut races = Races::default();
     let records = trace.totals().events + trace.totals().accesses;
     let mut scans = Scans::new(trace, options.memory);
-    let (mut suspects, mut to_do) = (Vec::new(), vec![Filter::all_shards()]);
-    while let Some(shards) = to_do.pop() {
+    let (mut suspects, mut to_do) = (Vec::new(), ShardSet::ALL);
+    while !to_do.is_empty() {
         progress.phase("filter", records);
-        let mut filter = Filter::new(shards, options.memory);
+        let mut filter = Filter::new(to_do, options.memory);
         if races.passes == 0 {
             races.take_scan(scans.walk(&mut filter, observer, progress));
         } else {
@@ -168,17 +170,18 @@ pub fn detect_beside(
         }
         let (found, put_off) = filter.finish();
         suspects.extend(found);
-        to_do.extend(put_off);
+        to_do = put_off;
         races.passes += 1;
     }
-    let (mut tallies, mut to_do) = (Tallies::default(), vec![Filter::all_shards()]);
-    while let Some(shards) = to_do.pop().filter(|_| !suspects.is_empty()) {
+    let mut tallies = Tallies::default();
+    let mut to_do = if suspects.is_empty() { ShardSet::NONE } else { ShardSet::ALL };
+    while !to_do.is_empty() {
         progress.phase("refine", records);
-        let mut collector = Collector::new(&suspects, shards, options.memory);
+        let mut collector = Collector::new(&suspects, to_do, options.memory);
         scans.again(&mut collector, progress);
         let (found, put_off) = collector.finish();
         tallies = tallies.merge(found);
-        to_do.extend(put_off);
+        to_do = put_off;
         races.passes += 1;
     }
     races.take_tallies(tallies);

@@ -25,11 +25,10 @@
 mod epochs;
 mod shard;
 
-use std::ops::Range;
-
 use rayon::prelude::*;
 
-use super::route::{Routed, SHARD_COUNT};
+use super::route::Routed;
+use super::shards::{SHARD_COUNT, ShardSet};
 use super::window::{AccessLanes, Consumer, Moment, NextPass, Touched, Window};
 use crate::clock::{Epoch, VectorClock};
 use epochs::Now;
@@ -41,52 +40,47 @@ static NOTHING: VectorClock = VectorClock::new();
 pub(super) struct Filter {
     shards: Vec<Shard>,
     /// The shards of this pass.
-    active: Range<usize>,
+    active: ShardSet,
     /// Shards that did not fit into memory, for passes to come.
-    put_off: Vec<Range<usize>>,
+    put_off: ShardSet,
     memory: u64,
     routed: Vec<Routed>,
 }
 
 impl Filter {
     /// A filter for these shards.
-    pub(super) fn new(active: Range<usize>, memory: u64) -> Self {
+    pub(super) fn new(active: ShardSet, memory: u64) -> Self {
         Self {
             shards: (0..SHARD_COUNT).map(|_| Shard::default()).collect(),
             active,
-            put_off: Vec::new(),
+            put_off: ShardSet::NONE,
             memory,
             routed: Vec::new(),
         }
     }
 
-    /// All shards: what a first pass tries.
-    pub(super) fn all_shards() -> Range<usize> {
-        0..SHARD_COUNT
-    }
-
     /// The suspect granules of this pass, ascending, and the shards that it had to put off.
-    pub(super) fn finish(self) -> (Vec<u64>, Vec<Range<usize>>) {
-        let mut suspects: Vec<u64> =
-            self.shards[self.active].iter().flat_map(Shard::suspects).collect();
+    pub(super) fn finish(self) -> (Vec<u64>, ShardSet) {
+        let mut suspects: Vec<u64> = self.shards.iter().flat_map(Shard::suspects).collect();
         suspects.sort_unstable();
         suspects.dedup();
         (suspects, self.put_off)
     }
 
-    /// Puts off half of the shards for as long as the tables are beyond the budget.
-    fn fit(&mut self) {
-        while self.active.len() > 1 {
-            let bytes: u64 = self.shards[self.active.clone()].iter().map(Shard::bytes).sum();
-            if bytes <= self.memory {
-                break;
-            }
-            let middle = self.active.start + self.active.len() / 2;
-            for shard in &mut self.shards[middle..self.active.end] {
-                *shard = Shard::default();
-            }
-            self.put_off.push(middle..self.active.end);
-            self.active.end = middle;
+    /// Puts off shards for as long as the tables are beyond the budget, or would be beyond it if all
+    /// that the routed parts have were new. The tables of all shards grow at about the same time, and
+    /// to twice their size: afterwards would be too late.
+    fn make_room(&mut self, routed: &[Routed]) {
+        let bytes_of = |shard: usize, shards: &[Shard]| {
+            let new = |part: &Routed| part.shard(shard).granules();
+            shards[shard].bytes_with(routed.iter().map(new).sum())
+        };
+        let mut bytes: u64 = self.active.iter().map(|shard| bytes_of(shard, &self.shards)).sum();
+        while bytes > self.memory
+            && let Some(last) = self.active.give_last(&mut self.put_off)
+        {
+            bytes -= bytes_of(last, &self.shards);
+            self.shards[last] = Shard::default();
         }
     }
 }
@@ -109,11 +103,13 @@ impl Consumer for Filter {
         if self.routed.len() < parts.len() {
             self.routed.resize_with(parts.len(), Routed::default);
         }
-        let active = &self.active;
+        let active = self.active;
         self.routed.par_iter_mut().zip(&parts).for_each(|(routed, part)| {
             routed.fill(window, part, lanes, active);
         });
-        let routed = &self.routed[..parts.len()];
+        let routed = std::mem::take(&mut self.routed);
+        self.make_room(&routed[..parts.len()]);
+        let active = self.active;
         let now = |moment: &Moment| Now::new(moment.epoch, &window.clocks[moment.clock as usize]);
         let mut nows: Vec<Now<'_>> = window.moments.iter().map(now).collect();
         if nows.is_empty() {
@@ -124,12 +120,12 @@ impl Consumer for Filter {
         self.shards
             .par_iter_mut()
             .enumerate()
-            .filter(|(number, _)| active.contains(number))
+            .filter(|&(number, _)| active.contains(number))
             .for_each(|(number, shard)| {
-                for part in routed {
+                for part in &routed[..parts.len()] {
                     shard.look_at(part.shard(number), nows);
                 }
             });
-        self.fit();
+        self.routed = routed;
     }
 }

@@ -16,16 +16,16 @@
 //!
 //! # Memory
 //! 64 bytes a suspect access, and the clocks of their segments. Beyond the budget, half of the
-//! shards are put off to another pass.
+//! shards are put off to another pass, and half of those that stay, until it fits.
 
 mod collect;
 mod granule;
 
 use std::collections::HashMap;
-use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::shards::ShardSet;
 use super::{AccessRef, Site};
 use crate::hash::FastHash;
 pub(super) use collect::Collector;
@@ -80,7 +80,7 @@ impl Tallies {
 
 impl Collector {
     /// The races among what was collected, and the shards that were put off.
-    pub(super) fn finish(self) -> (Tallies, Vec<Range<usize>>) {
+    pub(super) fn finish(self) -> (Tallies, ShardSet) {
         let Self { mut hits, kept, put_off, .. } = self;
         // Stable: within a granule, merged order stays.
         hits.par_sort_by_key(|hit| hit.granule);

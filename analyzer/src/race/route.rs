@@ -2,19 +2,14 @@
 //!
 //! A block is 512 bytes, 64 granules of 8. A routed record is what one access does to some bytes of a
 //! granule, or to whole granules of one block: a copy of a megabyte is some 2048 records and not
-//! 131072. The number of shards is fixed: the shard of an address must not depend
-//! on the number of workers.
+//! 131072.
 
-use std::ops::{Range, RangeInclusive};
+use std::ops::RangeInclusive;
 
 use mmtrace_format::AccessKind;
 
+use super::shards::{SHARD_COUNT, ShardSet, shard_of};
 use super::window::{AccessLanes, Item, Lane, Part, Segment, Window};
-use crate::hash::{MULTIPLIER, place};
-
-/// How many shards there are.
-pub(super) const SHARD_COUNT: usize = 64;
-const SHARD_BITS: u32 = SHARD_COUNT.trailing_zeros();
 
 /// Bytes of a granule: 2^3.
 pub(super) const GRANULE_BITS: u32 = 3;
@@ -155,12 +150,6 @@ impl Record {
     }
 }
 
-/// The shard that looks at a granule.
-#[inline]
-pub(super) fn shard_of(granule: u64) -> usize {
-    place(granule >> PLACE_BITS, MULTIPLIER, SHARD_BITS)
-}
-
 /// A part's records for one shard, in merged order.
 #[derive(Debug, Default)]
 pub(super) struct Dealt {
@@ -168,6 +157,15 @@ pub(super) struct Dealt {
     /// Whether any of them is not simply an access to one granule: mostly none is, and then they
     /// are looked at by a shorter way.
     pub(super) has_ranges: bool,
+    /// How many granules there are besides the first of each record.
+    pub(super) more_granules: usize,
+}
+
+impl Dealt {
+    /// How many granules its records name, those named again included.
+    pub(super) fn granules(&self) -> usize {
+        self.records.len() + self.more_granules
+    }
 }
 
 /// A part's records, shard by shard.
@@ -194,11 +192,12 @@ impl Routed {
         window: &Window,
         part: &Part,
         lanes: &AccessLanes<'_>,
-        active: &Range<usize>,
+        active: ShardSet,
     ) {
         for shard in self.shards.iter_mut() {
             shard.records.clear();
             shard.has_ranges = false;
+            shard.more_granules = 0;
         }
         for item in window.items(part) {
             match item {
@@ -213,8 +212,8 @@ impl Routed {
     }
 
     #[inline]
-    fn route(&mut self, number: u32, segment: &Segment, lane: &Lane, active: &Range<usize>) {
-        let is_all = active.len() == SHARD_COUNT;
+    fn route(&mut self, number: u32, segment: &Segment, lane: &Lane, active: ShardSet) {
+        let is_all = active == ShardSet::ALL;
         for (place, word) in (segment.offset..).zip(lane.words(segment.offset, segment.count)) {
             let flags = FLAGS[word.kind as usize];
             // A short access that does not leave its granule: nearly all are. No size wraps around.
@@ -223,7 +222,7 @@ impl Routed {
             if beyond < (1 << GRANULE_BITS) - from && flags != NO_ACCESS {
                 let granule = word.address >> GRANULE_BITS;
                 let shard = shard_of(granule);
-                if is_all || active.contains(&shard) {
+                if is_all || active.contains(shard) {
                     let record = Record::access(granule, from, from + beyond, flags, number);
                     self.shards[shard].records.push(record);
                 }
@@ -236,14 +235,7 @@ impl Routed {
 
     /// Records for the `len` bytes from `start`: an access with these flags, or a renewal.
     #[cold]
-    fn spread(
-        &mut self,
-        start: u64,
-        len: u64,
-        flags: Option<u32>,
-        segment: u32,
-        active: &Range<usize>,
-    ) {
+    fn spread(&mut self, start: u64, len: u64, flags: Option<u32>, segment: u32, active: ShardSet) {
         let Some(rest) = len.checked_sub(1) else { return };
         let last = start.saturating_add(rest);
         let mut at = start;
@@ -269,9 +261,10 @@ impl Routed {
                 None => Record::renew(granule, from, end & 7),
             };
             let shard = shard_of(granule);
-            if active.contains(&shard) {
+            if active.contains(shard) {
                 let dealt = &mut self.shards[shard];
                 dealt.has_ranges |= !record.is_simple();
+                dealt.more_granules += ((end - at) >> GRANULE_BITS) as usize;
                 dealt.records.push(record);
             }
             if end == last {
@@ -337,13 +330,13 @@ mod tests {
             for len in [0u64, 1, 5, 8, 9, 13, 16, 24, 515, 1024, 1100] {
                 for flags in [None, Some(0), Some(WRITES), Some(ATOMIC | WRITES)] {
                     let mut routed = Routed::default();
-                    routed.spread(start, len, flags, 7, &(0..SHARD_COUNT));
+                    routed.spread(start, len, flags, 7, ShardSet::ALL);
                     assert!(bytes_of(&routed).into_iter().eq(start..start + len), "{start} {len}");
                 }
             }
         }
         let mut routed = Routed::default();
-        routed.spread(u64::MAX - 9, u64::MAX, Some(0), 0, &(0..SHARD_COUNT));
+        routed.spread(u64::MAX - 9, u64::MAX, Some(0), 0, ShardSet::ALL);
         assert!(bytes_of(&routed).into_iter().eq(u64::MAX - 9..=u64::MAX));
     }
 }

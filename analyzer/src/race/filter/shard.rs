@@ -78,12 +78,13 @@ impl Shard {
         self.has_suspects
     }
 
-    /// How much memory it takes.
-    pub(super) fn bytes(&self) -> u64 {
+    /// How much memory it would take with so many more cells.
+    pub(super) fn bytes_with(&self, more: usize) -> u64 {
         let sets: usize = self.sets.items.iter().map(|set| set.bytes() + 32).sum();
         let atomic = |a: &Atomics| a.reads.bytes() + a.writes.bytes() + 64;
         let atomics: usize = self.atomics.items.iter().map(atomic).sum();
-        (self.cells.len() * size_of::<Cell>() + sets + atomics) as u64
+        let cells = self.len_for(more).unwrap_or(self.cells.len());
+        (cells * size_of::<Cell>() + sets + atomics) as u64
     }
 
     /// Looks at the records of one part. `nows` has what each segment of the window is checked
@@ -366,14 +367,22 @@ impl Shard {
     /// Makes room for so many more cells.
     #[inline]
     fn reserve(&mut self, more: usize) {
-        if (self.used + more) * 8 > self.cells.len() * 5 {
-            self.grow(more);
+        if let Some(len) = self.len_for(more) {
+            self.grow(len);
         }
     }
 
+    /// How long the table has to be for so many more cells, if that is more than it is.
+    #[inline]
+    fn len_for(&self, more: usize) -> Option<usize> {
+        let is_full = (self.used + more) * 8 > self.cells.len() * 5;
+        is_full.then(|| {
+            ((self.used + more) * 2).next_power_of_two().max(self.cells.len() * 2).max(256)
+        })
+    }
+
     #[cold]
-    fn grow(&mut self, more: usize) {
-        let len = ((self.used + more) * 2).next_power_of_two().max(self.cells.len() * 2).max(256);
+    fn grow(&mut self, len: usize) {
         let old = std::mem::replace(&mut self.cells, vec![FREE; len]);
         let mask = len - 1;
         self.line_bits = len.ilog2() - 1;
@@ -489,7 +498,7 @@ mod tests {
         let records: Vec<Record> = steps.iter().map(record).collect();
         let has_ranges = records.iter().any(|record| !record.is_simple());
         let mut shard = Shard::default();
-        shard.look_at(&Dealt { records, has_ranges }, &nows);
+        shard.look_at(&Dealt { records, has_ranges, more_granules: 0 }, &nows);
         shard.suspects().next().is_some()
     }
 
@@ -544,7 +553,7 @@ mod tests {
             records.extend(after.clone().map(|granule| write(granule, 0)));
             records.extend(after.clone().map(|granule| write(granule, 1)));
             let mut shard = Shard::default();
-            shard.look_at(&Dealt { records, has_ranges: true }, &nows);
+            shard.look_at(&Dealt { records, has_ranges: true, more_granules: 63 }, &nows);
 
             let mut suspects: Vec<u64> = shard.suspects().collect();
             suspects.sort_unstable();

@@ -1,7 +1,6 @@
 //! The accesses of suspect granules.
 
 use std::collections::HashSet;
-use std::ops::Range;
 
 use mmtrace_format::{AccessKind, Address, StackId, ThreadId};
 use rayon::prelude::*;
@@ -9,7 +8,8 @@ use rayon::prelude::*;
 use crate::clock::{Epoch, VectorClock};
 use crate::hash::{FastHash, MULTIPLIER, place};
 use crate::race::AccessRef;
-use crate::race::route::{GRANULE_BITS, shard_of};
+use crate::race::route::GRANULE_BITS;
+use crate::race::shards::{ShardSet, shard_of};
 use crate::race::window::{
     AccessLanes, Consumer, Item, Lane, NextPass, Part, Segment, Touched, Window, Word,
 };
@@ -115,8 +115,8 @@ struct Raw {
 /// Collects the accesses of the suspect granules of some shards.
 pub(in crate::race) struct Collector {
     suspects: Suspects,
-    active: Range<usize>,
-    pub(super) put_off: Vec<Range<usize>>,
+    active: ShardSet,
+    pub(super) put_off: ShardSet,
     memory: u64,
     pub(super) hits: Vec<Hit>,
     pub(super) kept: Vec<Kept>,
@@ -128,12 +128,12 @@ const KEPT_BYTES: u64 = 400;
 
 impl Collector {
     /// Collects for the granules of `suspects` that are in these shards.
-    pub(in crate::race) fn new(suspects: &[u64], active: Range<usize>, memory: u64) -> Self {
-        let mine = suspects.iter().copied().filter(|&granule| active.contains(&shard_of(granule)));
+    pub(in crate::race) fn new(suspects: &[u64], active: ShardSet, memory: u64) -> Self {
+        let mine = suspects.iter().copied().filter(|&granule| active.contains(shard_of(granule)));
         Self {
             suspects: Suspects::new(mine),
             active,
-            put_off: Vec::new(),
+            put_off: ShardSet::NONE,
             memory,
             hits: Vec::new(),
             kept: Vec::new(),
@@ -238,13 +238,14 @@ impl Collector {
             (this.hits.len() * size_of::<Hit>()) as u64 + this.kept.len() as u64 * KEPT_BYTES
         };
         while self.active.len() > 1 && bytes(self) > self.memory {
-            let middle = self.active.start + self.active.len() / 2;
-            self.put_off.push(middle..self.active.end);
-            self.active.end = middle;
-            let active = &self.active;
-            self.hits.retain(|hit| active.contains(&shard_of(hit.granule)));
+            // Half of them at once: to look through the hits again for each would be slow.
+            for _ in 0..self.active.len() / 2 {
+                self.active.give_last(&mut self.put_off);
+            }
+            let active = self.active;
+            self.hits.retain(|hit| active.contains(shard_of(hit.granule)));
             let mine = self.suspects.granules.iter().copied();
-            self.suspects = Suspects::new(mine.filter(|&g| active.contains(&shard_of(g))));
+            self.suspects = Suspects::new(mine.filter(|&g| active.contains(shard_of(g))));
             self.drop_unused();
         }
     }
