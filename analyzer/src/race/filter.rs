@@ -25,6 +25,8 @@
 mod epochs;
 mod shard;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use rayon::prelude::*;
 
 use super::route::Routed;
@@ -67,21 +69,60 @@ impl Filter {
         (suspects, self.put_off)
     }
 
-    /// Puts off shards for as long as the tables are beyond the budget, or would be beyond it if all
-    /// that the routed parts have were new. The tables of all shards grow at about the same time, and
-    /// to twice their size: afterwards would be too late.
-    fn make_room(&mut self, routed: &[Routed]) {
-        let bytes_of = |shard: usize, shards: &[Shard]| {
-            let new = |part: &Routed| part.shard(shard).granules();
-            shards[shard].bytes_with(routed.iter().map(new).sum())
-        };
-        let mut bytes: u64 = self.active.iter().map(|shard| bytes_of(shard, &self.shards)).sum();
-        while bytes > self.memory
-            && let Some(last) = self.active.give_last(&mut self.put_off)
-        {
-            bytes -= bytes_of(last, &self.shards);
-            self.shards[last] = Shard::default();
+    /// Looks at all routed parts. The tables of all shards grow at about the same time, and to twice
+    /// their size: when there is no room for that, half of them are put off, and the others go on.
+    fn look_at(&mut self, routed: &[Routed], nows: &[Now<'_>]) {
+        let mut places = vec![Place::default(); SHARD_COUNT];
+        loop {
+            let active = self.active;
+            let room = if active.len() == 1 { u64::MAX } else { self.memory / active.len() as u64 };
+            let stopped = AtomicBool::new(false);
+            let shards = self.shards.par_iter_mut().zip(&mut places).enumerate();
+            shards.filter(|&(number, _)| active.contains(number)).for_each(
+                |(number, (shard, place))| {
+                    if !place.go_on(shard, number, routed, nows, room) {
+                        stopped.store(true, Ordering::Relaxed);
+                    }
+                },
+            );
+            if !stopped.into_inner() {
+                return;
+            }
+            for _ in 0..active.len() / 2 {
+                if let Some(last) = self.active.give_last(&mut self.put_off) {
+                    self.shards[last] = Shard::default();
+                }
+            }
         }
+    }
+}
+
+/// How far a shard is in a window.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    part: usize,
+    record: usize,
+}
+
+impl Place {
+    /// Looks at what is left; false if there is no room for it.
+    fn go_on(
+        &mut self,
+        shard: &mut Shard,
+        number: usize,
+        routed: &[Routed],
+        nows: &[Now<'_>],
+        room: u64,
+    ) -> bool {
+        while let Some(part) = routed.get(self.part) {
+            let dealt = part.shard(number);
+            self.record = shard.look_at(dealt, self.record, nows, room);
+            if self.record < dealt.records.len() {
+                return false;
+            }
+            *self = Self { part: self.part + 1, record: 0 };
+        }
+        true
     }
 }
 
@@ -107,9 +148,6 @@ impl Consumer for Filter {
         self.routed.par_iter_mut().zip(&parts).for_each(|(routed, part)| {
             routed.fill(window, part, lanes, active);
         });
-        let routed = std::mem::take(&mut self.routed);
-        self.make_room(&routed[..parts.len()]);
-        let active = self.active;
         let now = |moment: &Moment| Now::new(moment.epoch, &window.clocks[moment.clock as usize]);
         let mut nows: Vec<Now<'_>> = window.moments.iter().map(now).collect();
         if nows.is_empty() {
@@ -117,15 +155,8 @@ impl Consumer for Filter {
             nows.push(Now::new(Epoch::default(), &NOTHING));
         }
         let nows = nows.as_slice();
-        self.shards
-            .par_iter_mut()
-            .enumerate()
-            .filter(|&(number, _)| active.contains(number))
-            .for_each(|(number, shard)| {
-                for part in &routed[..parts.len()] {
-                    shard.look_at(part.shard(number), nows);
-                }
-            });
+        let routed = std::mem::take(&mut self.routed);
+        self.look_at(&routed[..parts.len()], nows);
         self.routed = routed;
     }
 }

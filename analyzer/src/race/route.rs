@@ -137,6 +137,15 @@ impl Record {
         self.what() < ACCESS_ALL
     }
 
+    /// How many granules are accessed.
+    pub(super) fn accessed(self) -> usize {
+        match self.deed() {
+            Deed::Access(..) => 1,
+            Deed::AccessAll(granules, _) => (granules.end() - granules.start() + 1) as usize,
+            Deed::Renew(..) | Deed::RenewAll(_) => 0,
+        }
+    }
+
     /// What it says.
     pub(super) fn deed(self) -> Deed {
         let first = self.granule();
@@ -157,15 +166,6 @@ pub(super) struct Dealt {
     /// Whether any of them is not simply an access to one granule: mostly none is, and then they
     /// are looked at by a shorter way.
     pub(super) has_ranges: bool,
-    /// How many granules there are besides the first of each record.
-    pub(super) more_granules: usize,
-}
-
-impl Dealt {
-    /// How many granules its records name, those named again included.
-    pub(super) fn granules(&self) -> usize {
-        self.records.len() + self.more_granules
-    }
 }
 
 /// A part's records, shard by shard.
@@ -197,7 +197,6 @@ impl Routed {
         for shard in self.shards.iter_mut() {
             shard.records.clear();
             shard.has_ranges = false;
-            shard.more_granules = 0;
         }
         for item in window.items(part) {
             match item {
@@ -264,7 +263,6 @@ impl Routed {
             if active.contains(shard) {
                 let dealt = &mut self.shards[shard];
                 dealt.has_ranges |= !record.is_simple();
-                dealt.more_granules += ((end - at) >> GRANULE_BITS) as usize;
                 dealt.records.push(record);
             }
             if end == last {

@@ -78,34 +78,48 @@ impl Shard {
         self.has_suspects
     }
 
-    /// How much memory it would take with so many more cells.
-    pub(super) fn bytes_with(&self, more: usize) -> u64 {
+    /// How much memory it takes besides its cells.
+    fn set_bytes(&self) -> u64 {
         let sets: usize = self.sets.items.iter().map(|set| set.bytes() + 32).sum();
         let atomic = |a: &Atomics| a.reads.bytes() + a.writes.bytes() + 64;
         let atomics: usize = self.atomics.items.iter().map(atomic).sum();
-        let cells = self.len_for(more).unwrap_or(self.cells.len());
-        (cells * size_of::<Cell>() + sets + atomics) as u64
+        (sets + atomics) as u64
     }
 
-    /// Looks at the records of one part. `nows` has what each segment of the window is checked
-    /// against.
-    pub(super) fn look_at(&mut self, dealt: &Dealt, nows: &[Now<'_>]) {
-        if !dealt.has_ranges {
-            dealt.records.chunks(AHEAD).for_each(|batch| self.look_at_batch(batch, nows));
-            return;
-        }
-        for alike in dealt.records.chunk_by(|a, b| a.is_simple() && b.is_simple()) {
-            match alike {
-                [record] => self.look_at_range(*record, nows),
-                many => many.chunks(AHEAD).for_each(|batch| self.look_at_batch(batch, nows)),
+    /// Looks at the records of one part from `begin` on, for as long as what that takes is not more
+    /// than `room` bytes. Gives the record that it did not get to. `nows` has what each segment of the
+    /// window is checked against.
+    pub(super) fn look_at(
+        &mut self,
+        dealt: &Dealt,
+        begin: usize,
+        nows: &[Now<'_>],
+        room: u64,
+    ) -> usize {
+        let mut at = begin;
+        let records = &dealt.records[begin..];
+        let alike = |a: &Record, b: &Record| !dealt.has_ranges || (a.is_simple() && b.is_simple());
+        for alike in records.chunk_by(alike) {
+            for batch in alike.chunks(AHEAD) {
+                let is_simple = !dealt.has_ranges || batch[0].is_simple();
+                let more = if is_simple { batch.len() } else { batch[0].accessed() };
+                if !self.reserve(more, room) {
+                    return at;
+                }
+                if is_simple {
+                    self.look_at_batch(batch, nows);
+                } else {
+                    self.look_at_range(batch[0], nows);
+                }
+                at += batch.len();
             }
         }
+        at
     }
 
-    /// Looks at accesses to one granule each.
+    /// Looks at accesses to one granule each. There is room for all of them: growing would move the
+    /// cells that were found.
     fn look_at_batch(&mut self, batch: &[Record], nows: &[Now<'_>]) {
-        // For all of it at once: growing moves the cells that were found.
-        self.reserve(batch.len());
         // Independent loads, step by step: cells, segments and clocks come from memory side by
         // side for the whole batch, not one after the other.
         let (mut homes, mut writes, mut known) = ([0; AHEAD], [0; AHEAD], [false; AHEAD]);
@@ -135,12 +149,8 @@ impl Shard {
     fn look_at_range(&mut self, record: Record, nows: &[Now<'_>]) {
         let now = &nows[record.segment()];
         match record.deed() {
-            Deed::Access(granule, bytes, flags) => {
-                self.reserve(1);
-                self.access_some(granule + 1, bytes, flags, now);
-            }
+            Deed::Access(granule, bytes, flags) => self.access_some(granule + 1, bytes, flags, now),
             Deed::AccessAll(granules, flags) => {
-                self.reserve((granules.end() - granules.start() + 1) as usize);
                 granules.for_each(|granule| self.access_some(granule + 1, u8::MAX, flags, now));
             }
             Deed::Renew(granule, bytes) => self.renew(granule + 1, bytes),
@@ -364,21 +374,18 @@ impl Shard {
         }
     }
 
-    /// Makes room for so many more cells.
+    /// Makes room for so many more cells; false if it would take more than `room` bytes.
     #[inline]
-    fn reserve(&mut self, more: usize) {
-        if let Some(len) = self.len_for(more) {
+    fn reserve(&mut self, more: usize, room: u64) -> bool {
+        if (self.used + more) * 8 <= self.cells.len() * 5 {
+            return true;
+        }
+        let len = ((self.used + more) * 2).next_power_of_two().max(self.cells.len() * 2).max(256);
+        let bytes = (len * size_of::<Cell>()) as u64 + self.set_bytes();
+        if bytes <= room {
             self.grow(len);
         }
-    }
-
-    /// How long the table has to be for so many more cells, if that is more than it is.
-    #[inline]
-    fn len_for(&self, more: usize) -> Option<usize> {
-        let is_full = (self.used + more) * 8 > self.cells.len() * 5;
-        is_full.then(|| {
-            ((self.used + more) * 2).next_power_of_two().max(self.cells.len() * 2).max(256)
-        })
+        bytes <= room
     }
 
     #[cold]
@@ -498,7 +505,7 @@ mod tests {
         let records: Vec<Record> = steps.iter().map(record).collect();
         let has_ranges = records.iter().any(|record| !record.is_simple());
         let mut shard = Shard::default();
-        shard.look_at(&Dealt { records, has_ranges, more_granules: 0 }, &nows);
+        shard.look_at(&Dealt { records, has_ranges }, 0, &nows, u64::MAX);
         shard.suspects().next().is_some()
     }
 
@@ -553,7 +560,7 @@ mod tests {
             records.extend(after.clone().map(|granule| write(granule, 0)));
             records.extend(after.clone().map(|granule| write(granule, 1)));
             let mut shard = Shard::default();
-            shard.look_at(&Dealt { records, has_ranges: true, more_granules: 63 }, &nows);
+            shard.look_at(&Dealt { records, has_ranges: true }, 0, &nows, u64::MAX);
 
             let mut suspects: Vec<u64> = shard.suspects().collect();
             suspects.sort_unstable();

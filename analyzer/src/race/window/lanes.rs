@@ -15,6 +15,9 @@ use crate::order::Trace;
 /// Bytes that one decoded access takes.
 const ACCESS_BYTES: u64 = 12;
 
+/// Emptied lanes that are kept for the next chunks, so that their storage is not allocated again.
+const SPARE_MAX: usize = 64;
+
 /// A decoded access lane.
 #[derive(Debug, Default)]
 pub(in crate::race) struct Lane {
@@ -213,7 +216,9 @@ impl<'t> AccessLanes<'t> {
                 if next != NextPass::None && self.touched[index].is_none() {
                     self.touched[index] = Some(Box::new(lane.touches()));
                 }
-                push(&self.spare, lane);
+                if pool_len(&self.spare) < SPARE_MAX {
+                    push(&self.spare, lane);
+                }
             }
         }
     }
@@ -227,6 +232,10 @@ impl<'t> AccessLanes<'t> {
 #[expect(clippy::unnecessary_box_returns, reason = "as above")]
 fn pop<T: Default>(pool: &Mutex<Vec<Box<T>>>) -> Box<T> {
     pool.lock().expect("nobody panics holding it").pop().unwrap_or_default()
+}
+
+fn pool_len<T>(pool: &Mutex<Vec<Box<T>>>) -> usize {
+    pool.lock().expect("nobody panics holding it").len()
 }
 
 fn push<T>(pool: &Mutex<Vec<Box<T>>>, item: Box<T>) {
