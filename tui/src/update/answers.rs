@@ -90,7 +90,13 @@ fn take_lanes(
     // What was worked out about what the log was before is not true of what it has grown to.
     if model.facts.records != facts.records {
         model.has_causality = false;
+        (model.findings, model.finding, model.finding_visited) = (None, 0, false);
+        if matches!(model.pane, Pane::Findings | Pane::Finding) {
+            effects.push(Effect::Ask(Request::Findings));
+        }
     }
+    // Who looks at the end of a log that is followed wants to see its end.
+    let is_at_end = model.following && was_at_end && model.cursor_ns + 1 >= model.window.to_ns;
     model.facts = facts;
     model.lanes = lanes;
     model.has_states = has_states;
@@ -100,6 +106,9 @@ fn take_lanes(
     } else if was_at_end && model.following {
         let len = model.window.len_ns();
         model.window = Window { from_ns: whole.to_ns.saturating_sub(len), to_ns: whole.to_ns };
+    }
+    if is_at_end {
+        (model.cursor_ns, model.cursor_index) = (whole.to_ns - 1, None);
     }
     if is_first {
         model.cursor_ns = whole.from_ns + whole.len_ns() / 2;
