@@ -272,11 +272,8 @@ impl Explorer {
                 Effect::Copy(text) => copy(&text)?,
                 Effect::WriteScreen { path, svg } => {
                     let buffer = screen(&self.model);
-                    let written = export::write_screen(&buffer, self.model.theme, &path, svg);
-                    if let Err(error) = written {
-                        let path = path.display();
-                        self.model.say(format!("{path} cannot be written: {error}"));
-                    }
+                    let theme = self.model.theme;
+                    self.model.say(export::write_screen(&buffer, theme, &path, svg));
                 }
                 Effect::Mouse(true) => execute!(stdout(), event::EnableMouseCapture)?,
                 Effect::Mouse(false) => execute!(stdout(), event::DisableMouseCapture)?,

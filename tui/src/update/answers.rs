@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::navigate::jump;
 use super::panes::show;
 use crate::engine::causality::Hop;
-use crate::engine::counted;
+use crate::engine::{counted, time};
 use crate::message::{Answer, Effect, Request};
 use crate::model::{Facts, Lanes, Link, Model, Pane, Search};
 use crate::page::Window;
@@ -26,9 +26,17 @@ pub(super) fn answer(model: &mut Model, answer: Answer, effects: &mut Vec<Effect
         }
         Answer::Hop(hop, to_cause) => take_hop(model, hop, to_cause, effects),
         Answer::Shade(shading) => {
-            if shading.is_none() {
-                model.say("the lane has no event at or before this time");
-            }
+            model.say(match &shading {
+                Some(shading) => {
+                    let who = model.lane_name(shading.lane);
+                    let when = time(shading.time_ns);
+                    format!("shaded: concurrent with what {who} did at {when}")
+                }
+                None if !model.has_causality => "the edges between lanes are being worked out: \
+                     try again then"
+                    .to_owned(),
+                None => "the lane has no event at or before this time".to_owned(),
+            });
             model.shading = shading;
         }
         Answer::Path(Some(path)) => {
@@ -51,6 +59,8 @@ pub(super) fn answer(model: &mut Model, answer: Answer, effects: &mut Vec<Effect
                 };
                 model.say(counted(matches.total, "match"));
                 if model.only_matches {
+                    // No lane at all would be an empty screen.
+                    model.only_matches = !matches.hits.is_empty();
                     model.arrange();
                 }
             }
