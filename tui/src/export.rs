@@ -3,7 +3,6 @@
 mod perfetto;
 mod svg;
 
-use std::io;
 use std::path::Path;
 
 use ratatui::buffer::Buffer;
@@ -30,13 +29,14 @@ pub fn text(buffer: &Buffer) -> String {
     text
 }
 
-/// Writes a screen to a file.
-///
-/// # Errors
-/// What the system says.
-pub fn write_screen(buffer: &Buffer, theme: Theme, path: &Path, as_svg: bool) -> io::Result<()> {
+/// Writes a screen to a file, and says whether it could.
+pub fn write_screen(buffer: &Buffer, theme: Theme, path: &Path, as_svg: bool) -> String {
     let content = if as_svg { svg(buffer, theme) } else { text(buffer) };
-    std::fs::write(path, content)
+    let name = path.display();
+    match std::fs::write(path, content) {
+        Ok(()) => format!("written to {name}"),
+        Err(error) => format!("{name} cannot be written: {error}"),
+    }
 }
 
 /// What is on the screen, for programs: where it is, and each row's states and marks.

@@ -56,7 +56,7 @@ impl Feed {
     /// # Errors
     /// The system gives no thread.
     pub fn start(log: Arc<Log>, listeners: Listeners) -> io::Result<Self> {
-        let worker = Worker::start(Arc::clone(&log), listeners(0))?;
+        let worker = starter(&log)(Arc::clone(&log), listeners(0))?;
         Ok(Self { log, worker, number: 0, next: None, listeners })
     }
 
@@ -88,11 +88,7 @@ impl Feed {
             return Ok(false);
         }
         let log = Arc::new(log);
-        // What is found in a log that grows would be looked for again a moment later: only when it
-        // does not any more, or when somebody asks.
-        let grows = is_being_recorded(log.path()).unwrap_or(false);
-        let start = if grows { Worker::start_unanalysed } else { Worker::start };
-        let worker = start(Arc::clone(&log), (self.listeners)(self.number + 1))?;
+        let worker = starter(&log)(Arc::clone(&log), (self.listeners)(self.number + 1))?;
         self.next = Some((log, worker));
         Ok(true)
     }
@@ -115,4 +111,11 @@ impl Feed {
         }
         (number == self.number).then_some(answer)
     }
+}
+
+/// How to begin answering about a log. What is found in one that grows would be looked for again a
+/// moment later: only when it does not any more, or when somebody asks.
+fn starter(log: &Log) -> fn(Arc<Log>, Listener) -> io::Result<Worker> {
+    let grows = is_being_recorded(log.path()).unwrap_or(false);
+    if grows { Worker::start_unanalysed } else { Worker::start }
 }

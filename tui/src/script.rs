@@ -263,11 +263,8 @@ impl<'log> Stage<'log> {
                 Effect::Copy(text) => self.copied.push(text),
                 Effect::WriteScreen { path, svg } => {
                     let buffer = screen(&self.model);
-                    if let Err(error) = export::write_screen(&buffer, self.model.theme, &path, svg)
-                    {
-                        let path = path.display();
-                        self.model.say(format!("{path} cannot be written: {error}"));
-                    }
+                    let theme = self.model.theme;
+                    self.model.say(export::write_screen(&buffer, theme, &path, svg));
                 }
                 // A script has neither a mouse nor a log that grows while it runs.
                 Effect::Mouse(_) | Effect::Reload => {}

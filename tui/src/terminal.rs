@@ -3,7 +3,7 @@
 use std::io::{self, Write as _, stdout};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers, MouseEventKind};
@@ -11,6 +11,9 @@ use crossterm::execute;
 use mmtrace_format::Log;
 use mmtrace_format::log::OpenError;
 use ratatui::DefaultTerminal;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 
 use crate::desk::kept_notes;
 use crate::export;
@@ -31,6 +34,9 @@ const FOLLOW: Duration = Duration::from_secs(1);
 
 /// How long a page may take to be on the same screen as what asked for it.
 const PATIENCE: Duration = Duration::from_millis(12);
+
+/// Signals that ask the explorer to end.
+const ENDING: [i32; 4] = [SIGTERM, SIGHUP, SIGINT, SIGQUIT];
 
 /// What the explorer runs with.
 #[derive(Clone, Debug)]
@@ -55,12 +61,24 @@ pub enum RunError {
     /// The terminal cannot be used.
     #[error("the terminal cannot be used: {0}")]
     Terminal(#[from] io::Error),
+    /// A thread of the explorer panicked, and has said where.
+    #[error("the explorer failed: what stands above says where")]
+    Panicked,
 }
 
-/// Something came from the keyboard, or from a worker.
+/// Something came from the keyboard, from a worker, or from outside.
 enum Incoming {
     Terminal(Event),
     Answer(u64, Answer),
+    Signal(i32),
+    Panicked,
+}
+
+/// Why the explorer ended, but for what is wrong with the terminal.
+#[derive(Clone, Copy)]
+enum Ended {
+    ByUser,
+    BySignal(i32),
 }
 
 /// Explores a log in this process's terminal, until the user leaves.
@@ -69,12 +87,53 @@ enum Incoming {
 /// [`RunError`].
 pub fn run(path: &Path, options: &ViewOptions) -> Result<(), RunError> {
     let log = Arc::new(Log::open(path)?);
+    let (sender, incoming) = channel();
+    listen_to_signals(sender.clone())?;
     // Restores the terminal on a panic, too.
     let terminal = ratatui::try_init()?;
-    let result = Explorer::new(log, terminal, options).and_then(Explorer::run);
+    tell_of_panics(sender.clone());
+    let result = Explorer::new(log, terminal, options, sender, incoming).and_then(Explorer::run);
+    if !matches!(result, Err(RunError::Panicked)) {
+        restore();
+    }
+    if let Ended::BySignal(signal) = result? {
+        // Whoever sent it sees that it was obeyed.
+        emulate_default_handler(signal)?;
+    }
+    Ok(())
+}
+
+fn restore() {
+    // A terminal that has gone away needs no restoring.
     let _ = execute!(stdout(), event::DisableMouseCapture);
-    ratatui::restore();
-    result
+    let _ = ratatui::try_restore();
+}
+
+/// Signals come in like keys: the terminal is restored before they end the process.
+fn listen_to_signals(sender: Sender<Incoming>) -> io::Result<()> {
+    let mut signals = Signals::new(ENDING)?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for signal in signals.forever() {
+            if sender.send(Incoming::Signal(signal)).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// A panic of any thread restores the terminal and says where it was; the thread that draws must not
+/// draw over that.
+fn tell_of_panics(sender: Sender<Incoming>) {
+    let sender = std::sync::Mutex::new(sender);
+    let restore_and_report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if let Ok(sender) = sender.lock() {
+            let _ = sender.send(Incoming::Panicked);
+        }
+        let _ = execute!(stdout(), event::DisableMouseCapture);
+        restore_and_report(panic);
+    }));
 }
 
 struct Explorer {
@@ -83,6 +142,8 @@ struct Explorer {
     model: Model,
     incoming: Receiver<Incoming>,
     last_tick: Instant,
+    /// The signal that asked for the end.
+    signal: Option<i32>,
 }
 
 impl Explorer {
@@ -90,8 +151,9 @@ impl Explorer {
         log: Arc<Log>,
         terminal: DefaultTerminal,
         options: &ViewOptions,
+        sender: Sender<Incoming>,
+        incoming: Receiver<Incoming>,
     ) -> Result<Self, RunError> {
-        let (sender, incoming) = channel();
         let size = terminal.size()?;
         let keymap = Arc::clone(&options.keymap);
         let mut model =
@@ -111,10 +173,10 @@ impl Explorer {
             }
         })?;
         let last_tick = Instant::now();
-        Ok(Self { feed, terminal, model, incoming, last_tick })
+        Ok(Self { feed, terminal, model, incoming, last_tick, signal: None })
     }
 
-    fn run(mut self) -> Result<(), RunError> {
+    fn run(mut self) -> Result<Ended, RunError> {
         self.draw()?;
         while !self.model.quits {
             let wait = match (self.model.playing, self.model.following) {
@@ -124,13 +186,16 @@ impl Explorer {
             };
             match self.next(wait)? {
                 Some(incoming) => self.take(incoming)?,
-                None if self.model.quits => break,
+                None if self.model.quits => {}
                 None => self.tick()?,
+            }
+            if self.model.quits {
+                break;
             }
             self.catch_up()?;
             self.draw()?;
         }
-        Ok(())
+        Ok(self.signal.map_or(Ended::ByUser, Ended::BySignal))
     }
 
     /// What comes next; `None` when it is time for a tick, or nobody is there any more.
@@ -184,6 +249,12 @@ impl Explorer {
                 Some(message) => message,
                 None => return Ok(()),
             },
+            Incoming::Signal(signal) => {
+                self.signal = Some(signal);
+                self.model.quits = true;
+                return Ok(());
+            }
+            Incoming::Panicked => return Err(RunError::Panicked),
         };
         self.happen(message)
     }
@@ -201,11 +272,8 @@ impl Explorer {
                 Effect::Copy(text) => copy(&text)?,
                 Effect::WriteScreen { path, svg } => {
                     let buffer = screen(&self.model);
-                    let written = export::write_screen(&buffer, self.model.theme, &path, svg);
-                    if let Err(error) = written {
-                        let path = path.display();
-                        self.model.say(format!("{path} cannot be written: {error}"));
-                    }
+                    let theme = self.model.theme;
+                    self.model.say(export::write_screen(&buffer, theme, &path, svg));
                 }
                 Effect::Mouse(true) => execute!(stdout(), event::EnableMouseCapture)?,
                 Effect::Mouse(false) => execute!(stdout(), event::DisableMouseCapture)?,
@@ -231,7 +299,7 @@ impl Explorer {
     }
 }
 
-fn listener(sender: &std::sync::mpsc::Sender<Incoming>, number: u64) -> Listener {
+fn listener(sender: &Sender<Incoming>, number: u64) -> Listener {
     let sender = std::sync::Mutex::new(sender.clone());
     Arc::new(move |answer| {
         let Ok(sender) = sender.lock() else { return false };

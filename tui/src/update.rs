@@ -34,8 +34,17 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
             model.size = (width, height);
             model.keep_in_view();
         }
-        Message::Click(x, y) => navigate::click(model, x, y),
-        Message::Wheel(x, y, up) => navigate::wheel(model, x, y, up),
+        // What lies over everything is between the mouse and the lanes.
+        Message::Click(..) if model.overlay.is_some() => {}
+        Message::Wheel(_, _, up) if model.overlay.is_some() => overlay::wheel(model, up),
+        Message::Click(x, y) => {
+            model.message = None;
+            navigate::click(model, x, y);
+        }
+        Message::Wheel(x, y, up) => {
+            model.message = None;
+            navigate::wheel(model, x, y, up);
+        }
         Message::Tick(ns) => navigate::tick(model, ns, &mut effects),
         Message::Answer(answer) => answers::answer(model, answer, &mut effects),
     }
@@ -92,10 +101,10 @@ fn command(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         Action::CriticalPath => panes::path(model, effects),
         Action::Details => panes::toggle(model, Pane::Details),
         Action::Findings => panes::findings(model, effects),
-        Action::Finding => panes::finding(model),
+        Action::Finding => panes::finding(model, effects),
         Action::NextFinding => panes::next_finding(model, true, effects),
         Action::PreviousFinding => panes::next_finding(model, false, effects),
-        Action::FilterFindings => panes::filter(model, &argument),
+        Action::FilterFindings => panes::filter(model, &argument, effects),
         Action::Search => panes::search(model, &argument, effects),
         Action::NextMatch => panes::next_match(model, true),
         Action::PreviousMatch => panes::next_match(model, false),
@@ -106,8 +115,8 @@ fn command(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         Action::NextMark => keep::next_mark(model),
         Action::Unmark => keep::unmark(model, effects),
         Action::CopyLink => keep::copy_link(model, effects),
-        Action::ExportText => keep::export_screen(model, argument, false, effects),
-        Action::ExportSvg => keep::export_screen(model, argument, true, effects),
+        Action::ExportText => keep::export_screen(argument, false, effects),
+        Action::ExportSvg => keep::export_screen(argument, true, effects),
         Action::ExportPerfetto => keep::export_perfetto(model, argument, effects),
         Action::Help => model.overlay = Some(Overlay::Help(0)),
         Action::Palette => {

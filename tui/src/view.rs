@@ -12,6 +12,7 @@ use ratatui::style::Style;
 use crate::model::{Model, Overlay, Pane};
 
 pub(crate) use overlay::help_height;
+pub(crate) use pane::scroll_last;
 
 /// Draws the model onto a buffer of its size.
 pub fn draw(model: &Model, buffer: &mut Buffer) {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use mmtrace_analyzer::happens_before::{Step, SyncVisitor, walk};
 use mmtrace_analyzer::order::{OrderGap, Trace};
 use mmtrace_analyzer::rules::Rule;
+use mmtrace_format::event::BlockReason;
 use mmtrace_format::{EventKind, Log, ThreadId};
 
 use super::{Engine, Moment};
@@ -267,7 +268,7 @@ impl Engine<'_> {
 
     /// Who ended the wait that a lane is in: who made it runnable, if the recorder saw that; else
     /// the edge that is the last to come of those that arrive at the first event after the wait that
-    /// has any.
+    /// has any. What came before the wait began did not end it, and nobody ends a sleep.
     pub fn waker_of(&mut self, lane: usize, time_ns: u64) -> Option<Hop> {
         let facts = self.index.lane(lane);
         let number = self.index.span_at(&facts, time_ns)?;
@@ -282,7 +283,11 @@ impl Engine<'_> {
         /// Events after a wait among which the one that it was for is looked for.
         const NEAR: u64 = 3;
         let causality = self.causality.clone()?;
-        let (block, _) = self.event_at(lane, time_ns)?;
+        let (block, event) = self.event_at(lane, time_ns)?;
+        let is_block = event.kind == EventKind::Block;
+        if is_block && BlockReason::from_detail(event.detail) == BlockReason::Sleep {
+            return None;
+        }
         let ends = causality.arriving.get(lane)?;
         let first = ends.partition_point(|end| end.here <= block.index);
         let here = ends.get(first)?.here;
@@ -298,7 +303,8 @@ impl Engine<'_> {
                 wakers.push(Hop { from, to, rule: Some(end.rule) });
             }
         }
-        wakers.into_iter().max_by_key(|hop| hop.from.time_ns)
+        let last = wakers.into_iter().max_by_key(|hop| hop.from.time_ns)?;
+        (!is_block || last.from.time_ns >= block.time_ns).then_some(last)
     }
 
     /// What a moment knows of the other lanes: its vector clock in words.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mmtrace_format::event::BlockReason;
-use mmtrace_format::{Event, EventKind, ThreadId};
+use mmtrace_format::{Access, EventKind, StackId, ThreadId};
 
 use super::moment::{Record, fragment_at};
 use super::{Engine, Moment, counted, duration, size, time};
@@ -60,18 +60,28 @@ impl Engine<'_> {
             title,
             sections: Vec::new(),
         };
+        // Where a jump led to one access of many, that one is what is to be seen.
+        let access = match found {
+            Some((moment, Record::Accesses { .. })) if exact.is_some() => self.access(moment),
+            _ => None,
+        };
         let mut add = |heading: &str, lines: Vec<String>| {
             if !lines.is_empty() {
                 details.sections.push((heading.to_owned(), lines));
             }
         };
         if let Some((moment, record)) = found {
-            add("at the cursor", Self::record_lines(facts.thread, moment, &record));
+            add("at the cursor", Self::record_lines(facts.thread, moment, &record, access));
         }
         if state.is_waiting() {
             add("waits for", self.wait_lines(lane, time_ns));
         }
-        add("stack", self.where_lines(lane, time_ns, found.map(|(_, record)| record)));
+        let stack = match (access, found) {
+            (Some(access), _) => Some(access.stack),
+            (None, Some((_, Record::Event(event)))) => Some(event.stack),
+            _ => self.event_at(lane, time_ns).map(|(_, event)| event.stack),
+        };
+        add("stack", stack.map_or_else(Vec::new, |stack| self.where_lines(stack)));
         let locks = self.locks_held(lane, time_ns);
         add("holds", Self::lock_lines(&locks, time_ns));
         add("knows", self.clock_lines(found.map(|(moment, _)| moment)));
@@ -79,10 +89,18 @@ impl Engine<'_> {
         details
     }
 
-    fn record_lines(thread: ThreadId, moment: Moment, record: &Record) -> Vec<String> {
+    fn record_lines(
+        thread: ThreadId,
+        moment: Moment,
+        record: &Record,
+        access: Option<Access>,
+    ) -> Vec<String> {
         let name = format!("{thread}#{}", moment.index);
-        let line = match record {
-            Record::Event(event) => {
+        let line = match (record, access) {
+            (_, Some(Access { kind, address, size, .. })) => {
+                format!("{} of {} at {:#x}", kind.name(), counted(size, "byte"), address.0)
+            }
+            (Record::Event(event), None) => {
                 let line = mmtrace_format::event::text::Line::Event(thread, *event);
                 let text = line.to_string();
                 // The text begins with time and thread, which the screen shows already.
@@ -91,7 +109,7 @@ impl Engine<'_> {
                 let words: Vec<&str> = words.filter(|word| !word.starts_with("@st")).collect();
                 words.join(" ")
             }
-            Record::Accesses { count, .. } => {
+            (Record::Accesses { count, .. }, None) => {
                 format!("{} after the event before", counted(u64::from(*count), "access"))
             }
         };
@@ -125,12 +143,7 @@ impl Engine<'_> {
         lines
     }
 
-    fn where_lines(&mut self, lane: usize, time_ns: u64, record: Option<Record>) -> Vec<String> {
-        let event = match record {
-            Some(Record::Event(event)) => Some(event),
-            _ => self.event_at(lane, time_ns).map(|(_, event)| event),
-        };
-        let Some(Event { stack, .. }) = event else { return Vec::new() };
+    fn where_lines(&mut self, stack: StackId) -> Vec<String> {
         let mut lines = self.stack_lines(stack);
         let frames = self.names.stack(stack);
         // What the program did not write is of little use before what it did.

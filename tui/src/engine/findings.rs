@@ -12,7 +12,7 @@ use mmtrace_analyzer::{EventRef, Options, Progress, analyze};
 use mmtrace_format::{Log, ThreadId};
 
 use super::{Engine, Moment, counted, size};
-use crate::engine::names::frame_line;
+use crate::engine::names::{frame_line, short};
 use crate::index::Index;
 use crate::page::Marks;
 
@@ -77,13 +77,18 @@ pub enum Body {
     Text(Vec<String>),
 }
 
+/// Names of kinds that may be words of a title, too.
+const KINDS: [&str; 6] = ["race", "deadlock", "leak", "lock-order", "blocked", "heap-growth"];
+
 impl Card {
-    /// Its title without the kind that it begins with.
-    pub fn short_title(&self) -> &str {
-        match self.title.split_once(": ") {
+    /// Its title without the kind that it begins with, and with places as stacks show them.
+    pub fn short_title(&self) -> String {
+        let title = match self.title.split_once(": ") {
             Some((kind, rest)) if kind.replace(' ', "-").ends_with(&self.kind) => rest,
             _ => &self.title,
-        }
+        };
+        // Of another word nothing is cut off: it has not so many slashes.
+        title.split(' ').map(short).collect::<Vec<String>>().join(" ")
     }
 
     /// Its bit in the cells that it touches.
@@ -96,9 +101,13 @@ impl Card {
         }
     }
 
-    /// Whether a filter's text is in its kind, title or test.
+    /// Whether a filter's text is in its kind, title or test. The name of a kind stands for that
+    /// kind alone, whatever else has it in a title.
     pub fn matches(&self, filter: &str) -> bool {
         let filter = filter.to_lowercase();
+        if KINDS.contains(&filter.as_str()) {
+            return self.kind == filter;
+        }
         let mut texts = [Some(&self.kind), Some(&self.title), self.test.as_ref()].into_iter();
         texts.any(|text| text.is_some_and(|text| text.to_lowercase().contains(&filter)))
             || (!filter.is_empty() && self.fingerprint.starts_with(&filter))
@@ -269,4 +278,38 @@ fn race_side(side: &RaceSide) -> Vec<String> {
         lines.extend(stack_lines(&side.created_at));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn card(kind: &str, title: &str) -> Card {
+        Card {
+            kind: kind.to_owned(),
+            fingerprint: String::new(),
+            severity: Severity::Note,
+            title: title.to_owned(),
+            count: 1,
+            test: None,
+            places: Vec::new(),
+            moment_ns: None,
+            body: Body::Text(Vec::new()),
+        }
+    }
+
+    #[test]
+    fn a_title_has_the_end_of_a_path_and_no_kind() {
+        let card = card("race", "data race: write at /home/me/work/app/src/main.rs:71, or /a/b");
+        assert_eq!(card.short_title(), "write at app/src/main.rs:71, or /a/b");
+    }
+
+    #[test]
+    fn the_name_of_a_kind_lists_that_kind_alone() {
+        let race = card("race", "data race: write in app::note");
+        let growth = card("heap-growth", "heap growth: what mmtrace::keep allocates");
+        assert!(race.matches("race") && !growth.matches("race"));
+        assert!(growth.matches("trace") && growth.matches("HEAP-growth") && !race.matches("keep"));
+        assert!(race.matches("") && growth.matches(""));
+    }
 }

@@ -15,14 +15,21 @@ pub(crate) fn time(ns: u64) -> String {
     format!("{}.{:09}s", ns / 1_000_000_000, ns % 1_000_000_000)
 }
 
-/// Bytes: `1.4 MiB`.
+/// Bytes: `1.4 MiB`. Rounded as in reports, so that one heap is not of two sizes.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
         return format!("{bytes} B");
     }
-    let unit = bytes.ilog2() / 10;
-    let tenths = (bytes >> (10 * (unit - 1))) * 10 / 1024;
+    let tenths_of = |unit: u32| {
+        let scale = 1_u128 << (10 * unit);
+        (u128::from(bytes) * 10 + scale / 2) / scale
+    };
+    let mut unit = bytes.ilog2() / 10;
+    if tenths_of(unit) >= 10_240 && unit < 6 {
+        unit += 1;
+    }
+    let tenths = tenths_of(unit);
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit as usize - 1])
 }
 
@@ -61,7 +68,8 @@ mod tests {
             (size(1023), size(1024), size(3 << 19)),
             ("1023 B".to_owned(), "1.0 KiB".to_owned(), "1.5 MiB".to_owned())
         );
-        assert_eq!(size(u64::MAX), "15.9 EiB");
+        assert_eq!([size(1_677_000), size((1 << 20) - 1)], ["1.6 MiB", "1.0 MiB"]);
+        assert_eq!(size(u64::MAX), "16.0 EiB");
         assert_eq!(counted(1, "lane"), "1 lane");
         assert_eq!(counted(12_345, "match"), "12,345 matches");
     }

@@ -45,7 +45,7 @@ impl Sort {
             Self::Number => "number",
             Self::Name => "name",
             Self::Born => "beginning",
-            Self::Waiting => "time spent waiting",
+            Self::Waiting => "waiting",
             Self::Records => "activity",
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::navigate::jump;
 use super::panes::show;
 use crate::engine::causality::Hop;
-use crate::engine::counted;
+use crate::engine::{counted, time};
 use crate::message::{Answer, Effect, Request};
 use crate::model::{Facts, Lanes, Link, Model, Pane, Search};
 use crate::page::Window;
@@ -26,9 +26,17 @@ pub(super) fn answer(model: &mut Model, answer: Answer, effects: &mut Vec<Effect
         }
         Answer::Hop(hop, to_cause) => take_hop(model, hop, to_cause, effects),
         Answer::Shade(shading) => {
-            if shading.is_none() {
-                model.say("the lane has no event at or before this time");
-            }
+            model.say(match &shading {
+                Some(shading) => {
+                    let who = model.lane_name(shading.lane);
+                    let when = time(shading.time_ns);
+                    format!("shaded: concurrent with what {who} did at {when}")
+                }
+                None if !model.has_causality => "the edges between lanes are being worked out: \
+                     try again then"
+                    .to_owned(),
+                None => "the lane has no event at or before this time".to_owned(),
+            });
             model.shading = shading;
         }
         Answer::Path(Some(path)) => {
@@ -51,6 +59,8 @@ pub(super) fn answer(model: &mut Model, answer: Answer, effects: &mut Vec<Effect
                 };
                 model.say(counted(matches.total, "match"));
                 if model.only_matches {
+                    // No lane at all would be an empty screen.
+                    model.only_matches = !matches.hits.is_empty();
                     model.arrange();
                 }
             }
@@ -90,7 +100,13 @@ fn take_lanes(
     // What was worked out about what the log was before is not true of what it has grown to.
     if model.facts.records != facts.records {
         model.has_causality = false;
+        (model.findings, model.finding, model.finding_visited) = (None, 0, false);
+        if matches!(model.pane, Pane::Findings | Pane::Finding) {
+            effects.push(Effect::Ask(Request::Findings));
+        }
     }
+    // Who looks at the end of a log that is followed wants to see its end.
+    let is_at_end = model.following && was_at_end && model.cursor_ns + 1 >= model.window.to_ns;
     model.facts = facts;
     model.lanes = lanes;
     model.has_states = has_states;
@@ -100,6 +116,9 @@ fn take_lanes(
     } else if was_at_end && model.following {
         let len = model.window.len_ns();
         model.window = Window { from_ns: whole.to_ns.saturating_sub(len), to_ns: whole.to_ns };
+    }
+    if is_at_end {
+        (model.cursor_ns, model.cursor_index) = (whole.to_ns - 1, None);
     }
     if is_first {
         model.cursor_ns = whole.from_ns + whole.len_ns() / 2;

@@ -49,13 +49,14 @@ pub(super) fn copy_link(model: &mut Model, effects: &mut Vec<Effect>) {
     effects.push(Effect::Copy(text));
 }
 
-pub(super) fn export_screen(model: &mut Model, path: String, svg: bool, effects: &mut Vec<Effect>) {
-    model.say(format!("written to {path}"));
+/// Whoever writes says so afterwards: it is not to be on the picture.
+pub(super) fn export_screen(path: String, svg: bool, effects: &mut Vec<Effect>) {
     effects.push(Effect::WriteScreen { path: PathBuf::from(path), svg });
 }
 
 pub(super) fn export_perfetto(model: &mut Model, path: String, effects: &mut Vec<Effect>) {
     let rows = model.rows.to_vec();
+    model.say(format!("writing {path}"));
     let (path, window) = (PathBuf::from(path), model.window);
     effects.push(Effect::Ask(Request::Perfetto { path, window, rows }));
 }

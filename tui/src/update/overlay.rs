@@ -48,6 +48,12 @@ pub(super) fn key(model: &mut Model, chord: Chord, effects: &mut Vec<Effect>) {
         Overlay::Palette { text, chosen } => palette_key(model, text, chosen, chord, effects),
         Overlay::Prompt { action, mut text } => {
             if chord.key == Key::Named("enter") {
+                // Nothing is an answer to a few questions; to the others it is none.
+                let takes_nothing =
+                    matches!(action, Action::Search | Action::FilterFindings | Action::Mark);
+                if text.trim().is_empty() && !takes_nothing {
+                    return;
+                }
                 let argument = Some(text);
                 super::command(model, Command { action, argument }, effects);
             } else {
@@ -56,6 +62,19 @@ pub(super) fn key(model: &mut Model, chord: Chord, effects: &mut Vec<Effect>) {
             }
         }
     }
+}
+
+/// The wheel scrolls help.
+pub(super) fn wheel(model: &mut Model, up: bool) {
+    if let Some(Overlay::Help(scroll)) = model.overlay {
+        scroll_help(model, scroll.saturating_add_signed(if up { -3 } else { 3 }));
+    }
+}
+
+fn scroll_help(model: &mut Model, scroll: u16) {
+    let inside = model.size.1.saturating_sub(2);
+    let last = crate::view::help_height(model).saturating_sub(inside);
+    model.overlay = Some(Overlay::Help(scroll.min(last)));
 }
 
 fn help_key(model: &mut Model, scroll: u16, chord: Chord) {
@@ -67,10 +86,10 @@ fn help_key(model: &mut Model, scroll: u16, chord: Chord) {
         Some(Action::PageDown | Action::Play) => scroll.saturating_add(page),
         Some(Action::PageUp) => scroll.saturating_sub(page),
         Some(Action::FirstLane) => 0,
+        Some(Action::LastLane) => u16::MAX,
         _ => scroll,
     };
-    let last = crate::view::help_height(model).saturating_sub(page);
-    model.overlay = Some(Overlay::Help(scroll.min(last)));
+    scroll_help(model, scroll);
 }
 
 fn palette_key(

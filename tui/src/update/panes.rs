@@ -1,6 +1,7 @@
 //! Panes, findings, searches and causality.
 
 use super::navigate::{jump, toggle_group};
+use crate::engine::counted;
 use crate::message::{Effect, Request};
 use crate::model::{Inspection, Model, Pane, Search};
 use crate::query::{Query, parse_address};
@@ -19,7 +20,9 @@ pub(super) fn toggle(model: &mut Model, pane: Pane) {
 }
 
 pub(super) fn scroll(model: &mut Model, by: i16) {
-    model.pane_scroll = model.pane_scroll.saturating_add_signed(by).min(10_000);
+    // What was scrolled past the end of a longer text is not there to be scrolled back.
+    let last = crate::view::scroll_last(model);
+    model.pane_scroll = model.pane_scroll.min(last).saturating_add_signed(by).min(last);
 }
 
 pub(super) fn cancel(model: &mut Model, effects: &mut Vec<Effect>) {
@@ -60,27 +63,41 @@ fn ask_for_findings(model: &Model, effects: &mut Vec<Effect>) {
     }
 }
 
-pub(super) fn finding(model: &mut Model) {
+pub(super) fn finding(model: &mut Model, effects: &mut Vec<Effect>) {
+    ask_for_findings(model, effects);
     if model.chosen_finding().is_some() {
         toggle(model, Pane::Finding);
     } else {
-        model.say("there is no finding to show");
+        model.say(without_findings(model));
     }
 }
 
-pub(super) fn filter(model: &mut Model, argument: &str) {
+/// Why there is no finding to go to.
+fn without_findings(model: &Model) -> &'static str {
+    match &model.findings {
+        None => "the log is being analysed: try again then",
+        Some(findings) if findings.cards.is_empty() => "nothing was found",
+        Some(_) => "no finding is listed: the filter lets none through",
+    }
+}
+
+pub(super) fn filter(model: &mut Model, argument: &str, effects: &mut Vec<Effect>) {
+    ask_for_findings(model, effects);
     argument.trim().clone_into(&mut model.finding_filter);
     if let Some(&(first, _)) = model.listed_findings().first() {
         model.finding = first;
     }
     show(model, Pane::Findings);
-    let count = model.listed_findings().len();
-    model.say(format!("{count} findings listed"));
+    let count = model.listed_findings().len() as u64;
+    if model.findings.is_some() {
+        model.say(format!("{} listed", counted(count, "finding")));
+    }
 }
 
 pub(super) fn next_finding(model: &mut Model, next: bool, effects: &mut Vec<Effect>) {
     ask_for_findings(model, effects);
     if model.findings.is_none() {
+        model.say(without_findings(model));
         return;
     }
     let listed: Vec<usize> = model.listed_findings().iter().map(|&(number, _)| number).collect();
@@ -94,7 +111,7 @@ pub(super) fn next_finding(model: &mut Model, next: bool, effects: &mut Vec<Effe
         None => 0,
     };
     let Some(&number) = listed.get(place) else {
-        model.say("nothing was found");
+        model.say(without_findings(model));
         return;
     };
     model.finding = number;

@@ -25,6 +25,9 @@ pub(super) fn eighths(model: &Model, share: u8) -> char {
 pub(super) fn title(model: &Model, area: Rect, buffer: &mut Buffer) {
     let style = model.theme.role(Role::Bar);
     buffer.set_style(area, style);
+    let ascii = model.theme.ascii;
+    let width = |text: &str| u16::try_from(text.chars().count()).unwrap_or(u16::MAX);
+    let left = format!(" {}", model.facts.line());
     let mut right = Vec::new();
     if !model.facts.gaps.is_empty() {
         right.push(counted(model.facts.gaps.len() as u64, "gap"));
@@ -32,21 +35,30 @@ pub(super) fn title(model: &Model, area: Rect, buffer: &mut Buffer) {
     if let Some(findings) = &model.findings {
         right.push(counted(findings.cards.len() as u64, "finding"));
     }
-    if let Some(search) = &model.search {
-        right.push(match &search.matches {
-            Some(matches) => {
-                let place = search.current.map_or(String::new(), |at| format!("{} of ", at + 1));
-                format!("/{} {place}{}", search.text, counted(matches.total, "match"))
-            }
-            None => format!("/{} {}.. {}%", search.text, search.progress.0, search.progress.1),
-        });
+    let place = right.len();
+    if model.following {
+        right.push("following".to_owned());
     }
     for (what, how_far) in &model.working {
         right.push(format!("{what} {how_far}"));
     }
-    let right = fit(&right.join("  "), area.width / 2, model.theme.ascii);
-    let len = u16::try_from(right.chars().count()).unwrap_or(0);
-    let left = fit(&format!(" {}", model.facts.line()), area.width - len - 2, model.theme.ascii);
+    if let Some(search) = &model.search {
+        let found = match &search.matches {
+            Some(matches) => {
+                let place = search.current.map_or(String::new(), |at| format!("{} of ", at + 1));
+                format!("{place}{}", counted(matches.total, "match"))
+            }
+            None => format!("{}.. {}%", search.progress.0, search.progress.1),
+        };
+        // Who typed the query knows it: of a long one the beginning is enough.
+        let others = [left.as_str(), &right.join("  "), &found].map(width).iter().sum::<u16>();
+        let others = others.saturating_add(8);
+        let room = area.width.saturating_sub(others).max(area.width / 5);
+        right.insert(place, format!("/{} {found}", fit(&search.text, room, ascii)));
+    }
+    let right = fit(&right.join("  "), area.width * 2 / 3, ascii);
+    let len = width(&right);
+    let left = fit(&left, area.width - len - 2, ascii);
     put(buffer, area, 0, 0, &left, style);
     put(buffer, area, area.width - len - 1, 0, &right, style);
 }
@@ -85,11 +97,17 @@ pub(super) fn overview(model: &Model, layout: &Layout, buffer: &mut Buffer) {
 pub(super) fn status(model: &Model, area: Rect, buffer: &mut Buffer) {
     let bar = model.theme.role(Role::Bar);
     buffer.set_style(area, bar);
-    let right = format!("{}  {} shown ", time(model.cursor_ns), duration(model.window.len_ns()));
+    let message = model.message.as_ref().filter(|message| !message.is_empty());
+    let needed = message.map_or(0, |message| message.chars().count() + 2);
+    let now = time(model.cursor_ns);
+    let long = format!("{now}  {} shown ", duration(model.window.len_ns()));
+    // What was said last is read once, the times are there again with the next key.
+    let fits = |right: &String| right.chars().count() + needed <= usize::from(area.width);
+    let right = [long, format!("{now} ")].into_iter().find(fits).unwrap_or_default();
     let len = u16::try_from(right.chars().count()).unwrap_or(0).min(area.width / 2);
     put(buffer, area, area.width - len, 0, &right, bar);
     let room = Rect::new(area.x, area.y, area.width - len - 1, 1);
-    if let Some(message) = model.message.as_ref().filter(|message| !message.is_empty()) {
+    if let Some(message) = message {
         let text = fit(&format!(" {message}"), room.width, model.theme.ascii);
         put(buffer, room, 0, 0, &text, bar);
         return;

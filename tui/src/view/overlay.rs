@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::{fit, put, put_char};
+use super::{fit, put, put_char, wrap};
 use crate::action::{ACTIONS, Action, Topic};
 use crate::index::STATES;
 use crate::model::Model;
@@ -44,8 +44,30 @@ fn window(model: &Model, title: &str, width: u16, height: u16, buffer: &mut Buff
     Rect::new(area.x + 2, area.y + 1, area.width.saturating_sub(4), area.height.saturating_sub(2))
 }
 
-/// The help screen's lines: from the table of actions, the key map and the table of states.
+/// How wide the help screen is.
+fn help_width(model: &Model) -> u16 {
+    model.size.0.min(110)
+}
+
+/// How wide its first column is.
+fn keys_width(model: &Model) -> u16 {
+    21.min(help_width(model).saturating_sub(4) / 3)
+}
+
+/// The help screen's lines: from the table of actions, the key map and the table of states. What is
+/// too long for a line goes on in the next one.
 fn help_lines(model: &Model) -> Vec<(String, String, Role)> {
+    let room = help_width(model).saturating_sub(4 + keys_width(model) + 1);
+    let mut lines = Vec::new();
+    for (mut keys, help, role) in help_entries(model) {
+        for line in wrap(&help, room) {
+            lines.push((std::mem::take(&mut keys), line, role));
+        }
+    }
+    lines
+}
+
+fn help_entries(model: &Model) -> Vec<(String, String, Role)> {
     let mut lines = Vec::new();
     for topic in Topic::ALL {
         lines.push((topic.title().to_owned(), String::new(), Role::Heading));
@@ -78,16 +100,16 @@ pub(crate) fn help_height(model: &Model) -> u16 {
 
 /// All keys, by topic.
 pub(super) fn help(model: &Model, scroll: u16, buffer: &mut Buffer) {
-    let (width, height) = model.size;
-    let inside = window(model, "keys", width.min(110), height, buffer);
+    let inside = window(model, "keys", help_width(model), model.size.1, buffer);
     let lines = help_lines(model);
-    let keys_width = 21.min(inside.width / 3);
+    let keys_width = keys_width(model);
     for ((keys, help, role), y) in lines.iter().skip(usize::from(scroll)).zip(0..inside.height) {
         let style = match role {
             Role::Heading => model.theme.role(Role::Heading),
             _ => model.theme.role(Role::Key),
         };
-        put(buffer, inside, 0, y, &fit(keys, keys_width, model.theme.ascii), style);
+        let width = if *role == Role::Heading { inside.width } else { keys_width };
+        put(buffer, inside, 0, y, &fit(keys, width, model.theme.ascii), style);
         let room = inside.width.saturating_sub(keys_width + 1);
         let help = fit(help, room, model.theme.ascii);
         put(buffer, inside, keys_width + 1, y, &help, Style::new());
@@ -132,5 +154,9 @@ pub(super) fn prompt(model: &Model, action: Action, text: &str, area: Rect, buff
     // The end of a long text is where the typing is.
     let skip = line.chars().count().saturating_sub(usize::from(area.width));
     let line: String = line.chars().skip(skip).collect();
-    put(buffer, area, 0, 0, &line, style);
+    let end = put(buffer, area, 0, 0, &line, style) + 2;
+    if text.is_empty() {
+        let help = fit(action.spec().help, area.width.saturating_sub(end), model.theme.ascii);
+        put(buffer, area, end, 0, &help, style);
+    }
 }

@@ -16,39 +16,59 @@ use crate::theme::Role;
 /// A line with its look.
 type Line = (String, Style);
 
+/// How many lines the curve of a finding takes.
+const CURVE_HEIGHT: u16 = 3;
+
+/// How far the pane can be scrolled down.
+pub(crate) fn scroll_last(model: &Model) -> u16 {
+    let body = body(model.layout().pane);
+    let (total, height) = match (model.pane, model.chosen_finding().map(|card| &card.body)) {
+        (Pane::Finding, Some(Body::Race { sides, why })) => {
+            let (rows, why) = race_lines(model, sides, why, body.width);
+            (rows.len() + why.len(), body.height)
+        }
+        (Pane::Finding, Some(Body::Curve { lines, .. })) => {
+            (plain(lines, body.width).len(), body.height.saturating_sub(CURVE_HEIGHT))
+        }
+        _ => (lines(model, body.width).len(), body.height),
+    };
+    u16::try_from(total.saturating_sub(usize::from(height))).unwrap_or(u16::MAX)
+}
+
+/// The part of the pane that its border and its title leave.
+fn body(area: Rect) -> Rect {
+    if area.x > 0 {
+        let (width, height) = (area.width.saturating_sub(2), area.height.saturating_sub(1));
+        Rect::new(area.x + 2, area.y + 1, width, height)
+    } else {
+        Rect::new(area.x, area.y + 1, area.width, area.height.saturating_sub(1))
+    }
+}
+
 pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     if area.height == 0 || area.width < 4 {
         return;
     }
     let is_beside = area.x > 0;
     let border = model.theme.role(Role::Faint);
-    let inner = if is_beside {
+    let title = title(model);
+    let heading = model.theme.role(Role::Heading);
+    let body = body(area);
+    if is_beside {
         for y in area.top()..area.bottom() {
             put_char(buffer, area.x, y, model.theme.pick('│', '|'), border);
         }
-        Rect::new(area.x + 2, area.y, area.width - 2, area.height)
+        put(buffer, area, 2, 0, &fit(&title, body.width, model.theme.ascii), heading);
     } else {
         let line: String = model.theme.pick('─', '-').to_string().repeat(usize::from(area.width));
         put(buffer, area, 0, 0, &line, border);
-        Rect::new(area.x, area.y + 1, area.width, area.height - 1)
-    };
-    let title = title(model);
-    let heading = model.theme.role(Role::Heading);
-    if is_beside {
-        put(buffer, inner, 0, 0, &fit(&title, inner.width, model.theme.ascii), heading);
-    } else {
         let title = fit(&format!(" {title} "), area.width - 2, model.theme.ascii);
         put(buffer, area, 1, 0, &title, heading);
     }
-    let body = if is_beside {
-        Rect::new(inner.x, inner.y + 1, inner.width, inner.height.saturating_sub(1))
-    } else {
-        inner
-    };
     match (model.pane, model.chosen_finding().map(|card| &card.body)) {
         (Pane::Finding, Some(Body::Race { sides, why })) => race(model, sides, why, body, buffer),
         (Pane::Finding, Some(Body::Curve { points, lines })) => {
-            let height = 3.min(body.height);
+            let height = CURVE_HEIGHT.min(body.height);
             curve(model, points, Rect::new(body.x, body.y, body.width, height), buffer);
             let rest = Rect::new(body.x, body.y + height, body.width, body.height - height);
             lines_at(model, &plain(lines, rest.width), rest, buffer);
@@ -125,12 +145,23 @@ fn lines_at(model: &Model, lines: &[Line], area: Rect, buffer: &mut Buffer) {
     for ((text, style), y) in lines.iter().skip(scroll).zip(0..area.height) {
         put(buffer, area, 0, y, &fit(text, area.width, model.theme.ascii), *style);
     }
-    let below = lines.len().saturating_sub(scroll + height);
-    if below > 0 && area.width > 12 {
-        let key = model.keymap.hint(crate::action::Action::ScrollDown);
-        let text = format!(" {below} more: {key} ");
-        let x = area.width - u16::try_from(text.len()).unwrap_or(area.width).min(area.width);
-        put(buffer, area, x, area.height - 1, &text, model.theme.role(Role::Key));
+    more_below(model, lines.len().saturating_sub(scroll + height), area, buffer);
+}
+
+/// Says in the last line how many are below it. The text there ends before that.
+fn more_below(model: &Model, below: usize, area: Rect, buffer: &mut Buffer) {
+    let key = model.keymap.hint(crate::action::Action::ScrollDown);
+    let text = format!("  {below} more: {key} ");
+    let len = u16::try_from(text.chars().count()).unwrap_or(u16::MAX);
+    if below == 0 || len >= area.width || area.height == 0 {
+        return;
+    }
+    let (x, y) = (area.width - len, area.height - 1);
+    // Blank, or a word that is cut off here.
+    let is_cut = buffer.cell((area.x + x, area.y + y)).is_some_and(|cell| cell.symbol() != " ");
+    put(buffer, area, x, y, &text, model.theme.role(Role::Key));
+    if is_cut {
+        put_char(buffer, area.x + x, area.y + y, model.theme.pick('…', '~'), Style::new());
     }
 }
 
@@ -173,7 +204,7 @@ fn findings(model: &Model, width: u16) -> Vec<Line> {
             Severity::Note => model.theme.role(Role::Faint),
         };
         let chosen = if *number == model.finding { '>' } else { ' ' };
-        lines.push((format!("{chosen}{}", card_line(card, width)), style));
+        lines.push((format!("{chosen}{}", card_line(model, card, width)), style));
     }
     // The chosen one is to be seen, wherever it is.
     let at = listed.iter().position(|&(number, _)| number == model.finding).unwrap_or(0);
@@ -186,16 +217,21 @@ fn findings(model: &Model, width: u16) -> Vec<Line> {
     shown
 }
 
-fn card_line(card: &Card, width: u16) -> String {
+fn card_line(model: &Model, card: &Card, width: u16) -> String {
     let count = if card.count > 1 { format!("  {}x", card.count) } else { String::new() };
     let test = card.test.as_ref().map_or(String::new(), |test| format!("  {test}"));
     let line = format!("{:<11} {}{count}{test}", card.kind, card.short_title());
-    fit(&line, width.saturating_sub(1), true)
+    fit(&line, width.saturating_sub(1), model.theme.ascii)
 }
 
-/// Both accesses side by side, and why nothing orders them.
-fn race(model: &Model, sides: &[Vec<String>; 2], why: &str, area: Rect, buffer: &mut Buffer) {
-    let half = (area.width.saturating_sub(3)) / 2;
+/// Both accesses side by side in lines of a width, and under them why nothing orders the two.
+fn race_lines(
+    model: &Model,
+    sides: &[Vec<String>; 2],
+    why: &str,
+    width: u16,
+) -> (Vec<(Line, Line)>, Vec<String>) {
+    let half = (width.saturating_sub(3)) / 2;
     let look = |line: &str, is_first: bool| {
         if is_first {
             model.theme.role(Role::Alarm)
@@ -221,7 +257,13 @@ fn race(model: &Model, sides: &[Vec<String>; 2], why: &str, area: Rect, buffer: 
         let side = |lines: &[Line]| lines.get(number).cloned().unwrap_or_else(|| none.clone());
         rows.push((side(&left), side(&right)));
     }
-    let why = wrap(&format!("no edge: {why}"), area.width);
+    (rows, wrap(&format!("no edge: {why}"), width))
+}
+
+/// Both accesses of a race.
+fn race(model: &Model, sides: &[Vec<String>; 2], why: &str, area: Rect, buffer: &mut Buffer) {
+    let half = (area.width.saturating_sub(3)) / 2;
+    let (rows, why) = race_lines(model, sides, why, area.width);
     let total = rows.len() + why.len();
     let last = total.saturating_sub(usize::from(area.height));
     let scroll = usize::from(model.pane_scroll).min(last);
@@ -238,12 +280,7 @@ fn race(model: &Model, sides: &[Vec<String>; 2], why: &str, area: Rect, buffer: 
             put(buffer, area, 0, y, line, model.theme.role(Role::Warning));
         }
     }
-    if last > scroll {
-        let key = model.keymap.hint(crate::action::Action::ScrollDown);
-        let text = format!(" {} more: {key} ", last - scroll);
-        let x = area.width - u16::try_from(text.len()).unwrap_or(0).min(area.width);
-        put(buffer, area, x, area.height - 1, &text, model.theme.role(Role::Key));
-    }
+    more_below(model, last - scroll, area, buffer);
 }
 
 /// Live bytes over time, as high as the area.

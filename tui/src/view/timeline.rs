@@ -26,6 +26,8 @@ pub(super) fn axis(model: &Model, layout: &Layout, buffer: &mut Buffer) {
     let step = nice_step(model.window, columns);
     let cursor = model.window.column_of(model.cursor_ns, columns);
     let first = model.window.from_ns.div_ceil(step);
+    // Where the label before ends.
+    let mut taken = 0;
     for number in first.. {
         let Some(time_ns) = number.checked_mul(step) else { break };
         let Some(x) = model.window.column_of(time_ns, columns) else { break };
@@ -36,11 +38,17 @@ pub(super) fn axis(model: &Model, layout: &Layout, buffer: &mut Buffer) {
         // The cursor's mark in the middle of a number would be another number: then it is on the
         // other side, and so is a number that has no room.
         let is_free = |from: u16| {
-            from + len < columns && !cursor.is_some_and(|it| (from..from + len).contains(&it))
+            from >= taken
+                && from + len < columns
+                && !cursor.is_some_and(|it| (from..from + len).contains(&it))
         };
         let places = [Some(x + 1), x.checked_sub(len)];
-        if let Some(from) = places.into_iter().flatten().find(|&from| is_free(from)) {
+        let place = places.into_iter().flatten().find(|&from| is_free(from));
+        taken = taken.max(x + 1);
+        if let Some(from) = place {
             put(buffer, area, from, 0, &label, style);
+            // A gap, so that two numbers are not read as one.
+            taken = taken.max(from + len + 1);
         }
     }
     if let Some(x) = cursor {

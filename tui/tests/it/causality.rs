@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use mmtrace_fixtures::generate::random_trace;
 use mmtrace_fixtures::oracle::Oracle;
+use mmtrace_format::event::BlockReason;
 use mmtrace_format::{EventKind, StackId, ThreadId};
 use mmtrace_tui::engine::Moment;
 use mmtrace_tui::engine::causality::Causality;
@@ -118,4 +119,45 @@ fn moments_by_place_and_by_time_are_those_of_the_trace() {
             assert!(seen.insert(Moment { ..moment }));
         }
     }
+}
+
+/// Edges arrive at what a lane does after a sleep, too: they did not end it.
+#[test]
+fn nobody_ends_a_sleep_and_nothing_ends_a_wait_that_begins_later() {
+    let (slept, later) = (0x200, 0x300);
+    let mut program = Program::new(1);
+    let site = program.site("app::serve", 10);
+    for (reason, channel) in [(BlockReason::Sleep, slept), (BlockReason::Receive, later)] {
+        let is_sleep = reason == BlockReason::Sleep;
+        program.event(0, EventKind::ChanMake, site, |event| {
+            (event.object, event.value) = (channel, 2);
+        });
+        let send = |program: &mut Program| {
+            program.event(0, EventKind::ChanSend, site, |event| event.object = channel);
+        };
+        if !is_sleep {
+            send(&mut program);
+        }
+        program.block(1, reason, if is_sleep { 0 } else { channel }, site);
+        program.pass(0, 2);
+        if is_sleep {
+            send(&mut program);
+        }
+        program.event(1, EventKind::ChanRecv, site, |event| event.object = channel);
+    }
+    let log = program.trace.log();
+    let mut engine = engine_of(&log);
+    let lane = 1;
+    let facts = engine.index().lane(lane);
+    let waits: Vec<u64> = (0..engine.index().span_count(&facts))
+        .map(|number| engine.index().span(&facts, number))
+        .filter(|span| span.state.is_waiting())
+        .map(|span| span.start_ns)
+        .collect();
+    assert_eq!(waits.len(), 2);
+    for since_ns in waits {
+        assert_eq!(engine.waker_of(lane, since_ns), None, "{since_ns}");
+    }
+    let last = engine.moment_at(lane, u64::MAX).unwrap().0;
+    assert!(engine.cause(lane, last.index).is_some(), "the edge is there all the same");
 }

@@ -9,9 +9,17 @@ use mmtrace_format::chunk::SealScratch;
 use mmtrace_format::event::word::{RECORD_WORDS_MAX, encode_event};
 use mmtrace_format::live::{LiveLog, LiveOptions, Slot, SlotLabel};
 use mmtrace_format::{Event, EventKind, Log, ProcessInfo, StreamId, ThreadId, Timestamp};
+use mmtrace_tui::action::Action;
+use mmtrace_tui::desk::Desk;
 use mmtrace_tui::feed::Feed;
-use mmtrace_tui::message::Answer;
+use mmtrace_tui::keymap::Keymap;
+use mmtrace_tui::message::{Answer, Message};
+use mmtrace_tui::model::{Facts, Model};
+use mmtrace_tui::theme::Theme;
+use mmtrace_tui::update::update;
 use mmtrace_tui::worker::Listener;
+
+use crate::support::index_of;
 
 /// A test that waits longer than this for an answer has failed.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -142,4 +150,63 @@ fn a_log_that_cannot_be_opened_again_stays_as_it_was() {
     writer.write(10);
     assert!(screen.feed.look_again().unwrap());
     screen.wait_for(20, false);
+}
+
+/// A model that was told of a log.
+fn told(model: Option<Model>, log: &Log) -> Model {
+    let facts = Facts::of(log);
+    let mut model = model
+        .unwrap_or_else(|| Model::new(facts, (80, 24), Theme::default(), Arc::<Keymap>::default()));
+    let lanes = Desk::new(log, index_of(log)).lanes(true);
+    update(&mut model, Message::Answer(lanes));
+    model
+}
+
+/// What was found in a log says nothing of what it has grown to: whoever waits goes on in it. And
+/// who stands at the end of a log that is followed stays there.
+#[test]
+fn what_was_found_is_forgotten_as_the_log_grows_and_the_end_stays_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.log");
+    let mut writer = Writer::new(&path);
+    writer.write(100);
+    let mut model = told(None, &Log::open(&path).unwrap());
+    update(&mut model, Message::Answer(Answer::Findings(Arc::default())));
+    model.following = true;
+    update(&mut model, Message::Command(Action::LineEnd.into()));
+    let before = model.cursor_ns;
+    model = told(Some(model), &Log::open(&path).unwrap());
+    assert!(model.findings.is_some() && model.cursor_ns == before, "it has not grown");
+    writer.write(100);
+    model = told(Some(model), &Log::open(&path).unwrap());
+    assert!(model.findings.is_none());
+    assert_eq!((before, model.cursor_ns), (99_000, 199_000));
+    update(&mut model, Message::Command(Action::LineStart.into()));
+    writer.write(100);
+    model = told(Some(model), &Log::open(&path).unwrap());
+    assert_eq!((model.cursor_ns, model.window.to_ns), (0, 299_001));
+}
+
+/// It would be analysed again and again.
+#[test]
+fn a_log_that_is_being_recorded_is_not_analysed_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.log");
+    let mut writer = Writer::new(&path);
+    writer.write(100);
+    let mut screen = Screen::new(&path);
+    screen.wait_for(100, false);
+    screen.feed.ask(mmtrace_tui::message::Request::Hop {
+        lane: 0,
+        time_ns: 0,
+        index: None,
+        to_cause: true,
+    });
+    loop {
+        match screen.answers.recv_timeout(PATIENCE).unwrap().1 {
+            Answer::Hop(..) => break,
+            Answer::Working("analysing", _) | Answer::Findings(_) => panic!("analysed unasked"),
+            _ => {}
+        }
+    }
 }

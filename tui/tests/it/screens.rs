@@ -7,8 +7,11 @@ use mmtrace_format::Log;
 use mmtrace_tui::action::ACTIONS;
 use mmtrace_tui::export::{json, svg, text};
 use mmtrace_tui::keymap::Keymap;
+use mmtrace_tui::message::Message;
+use mmtrace_tui::model::Overlay;
 use mmtrace_tui::script::{ScriptOptions, run_script};
 use mmtrace_tui::theme::{Palette, Theme};
+use mmtrace_tui::update::update;
 
 use crate::support::small_program;
 
@@ -179,4 +182,95 @@ fn a_line_that_cannot_be_understood_is_an_error_with_its_number() {
         let result = run_script(&log(), script, &ScriptOptions::default());
         assert_eq!(result.is_ok(), script == "goto-lane", "{script}");
     }
+}
+
+/// A number that is cut off by the next one would be read as another number.
+#[test]
+fn times_on_the_axis_do_not_overlap_wherever_the_cursor_is() {
+    let steps = "right\nscreen step\n".repeat(60);
+    let sizes = [60, 70, 80, 120].map(|width| format!("size {width}x24\nline-start\n{steps}"));
+    let closer = "zoom-in\n".repeat(4);
+    let script = format!("goto 1200ns\n{closer}{}", sizes.concat());
+    let output = run_script(&log(), &script, &ScriptOptions::default()).unwrap();
+    for shot in &output.shots {
+        let screen = text(&shot.buffer);
+        let axis = screen.lines().nth(2).unwrap().replace(['┊', '▼'], " ");
+        for label in axis.split_whitespace().skip(2) {
+            // With all their digits: they differ in the last ones only.
+            let is_time = label.len() == 11 && label.ends_with('s') && label.starts_with("0.0");
+            assert!(is_time && label[..10].parse::<f64>().is_ok(), "{axis}");
+        }
+    }
+}
+
+#[test]
+fn a_pane_that_was_scrolled_past_its_end_scrolls_back_at_once() {
+    let down = "scroll-down\n".repeat(200);
+    let script = format!("next-finding\nfinding\n{down}screen end\nscroll-up\nscreen back");
+    let output = run_script(&log(), &script, &ScriptOptions::default()).unwrap();
+    let [end, back] = [&output.shots[0], &output.shots[1]].map(|shot| text(&shot.buffer));
+    assert!(!end.contains("more: J") && back.contains(" 1 more: J"), "{end}{back}");
+}
+
+#[test]
+fn a_question_that_gets_no_answer_changes_nothing() {
+    let script = "goto-lane t2\ngoto 420ns\nkey T enter t enter O enter\nscreen same";
+    let output = run_script(&log(), script, &ScriptOptions::default()).unwrap();
+    let model = &output.shots[0].model;
+    assert_eq!(model.lane_name(model.lane().unwrap()), "t2");
+    assert_eq!((model.cursor_ns, &model.message, &model.overlay), (420, &None, &None));
+}
+
+#[test]
+fn help_cuts_nothing_off() {
+    let script = "screen page\nkey space\n".repeat(10);
+    for size in [(80, 24), (200, 50)] {
+        let options = ScriptOptions { size, ..ScriptOptions::default() };
+        let output = run_script(&log(), &format!("help\n{script}"), &options).unwrap();
+        for shot in &output.shots {
+            let screen = text(&shot.buffer);
+            let cut = screen.lines().find(|line| line.starts_with('│') && line.contains('…'));
+            assert_eq!(cut, None);
+        }
+        let last = text(&output.shots.last().unwrap().buffer);
+        assert!(!last.contains("more below"), "{last}");
+    }
+}
+
+/// The finding led to one access of many: what stands there is that one, not the event before.
+#[test]
+fn at_a_race_the_state_at_the_cursor_is_the_access() {
+    let output = run_script(&log(), "next-finding\ndetails", &ScriptOptions::default()).unwrap();
+    let shown = text(&output.shots[0].buffer);
+    assert!(shown.contains("write of 8 bytes at 0x300"), "{shown}");
+    assert!(shown.contains("app::note  src/app.rs:30"), "{shown}");
+}
+
+/// What lies over everything is between the mouse and the lanes.
+#[test]
+fn the_mouse_does_not_reach_through_help() {
+    let output = run_script(&log(), "help", &ScriptOptions::default()).unwrap();
+    let mut model = output.shots[0].model.clone();
+    let before = (model.cursor_ns, model.selected);
+    update(&mut model, Message::Click(60, 5));
+    assert_eq!((model.cursor_ns, model.selected), before);
+    update(&mut model, Message::Wheel(60, 5, false));
+    assert_eq!(model.overlay, Some(Overlay::Help(3)));
+    update(&mut model, Message::Key('q'.into()));
+    update(&mut model, Message::Click(60, 5));
+    assert_ne!((model.cursor_ns, model.selected), before);
+}
+
+#[test]
+fn an_exported_screen_does_not_say_that_it_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let [there, nowhere] = ["screen.txt", "no/screen.txt"].map(|name| folder.path().join(name));
+    let (there, nowhere) = (there.display(), nowhere.display());
+    let script = format!("export-text {there}\nscreen\nexport-text {nowhere}\nscreen");
+    let output = run_script(&log(), &script, &ScriptOptions::default()).unwrap();
+    let said = [&output.shots[0], &output.shots[1]].map(|shot| shot.model.message.clone().unwrap());
+    assert_eq!(said[0], format!("written to {there}"));
+    assert!(said[1].starts_with(&format!("{nowhere} cannot be written: ")), "{}", said[1]);
+    let written = std::fs::read_to_string(there.to_string()).unwrap();
+    assert!(written.contains(" ? help  + zoom") && !written.contains("written"), "{written}");
 }
