@@ -260,6 +260,11 @@ pub(super) const PATCHES: &[Patch] = &[
         "race.Mmtrace(45, uintptr((*[2]unsafe.Pointer)(unsafe.Pointer(&x))[1]), poolRaceAddr(x))", P::Only),
     patch(F::Pools, POOL, "func (p *Pool) Get(", "race.Acquire(poolRaceAddr(x))",
         "race.Mmtrace(46, uintptr((*[2]unsafe.Pointer)(unsafe.Pointer(&x))[1]), poolRaceAddr(x))", P::Only),
+    // The lock around it is hidden (`race.Disable`), what `append` reads is not: nothing would order
+    // that behind what others did to the memory before it was collected.
+    patch(F::Pools, POOL, "func (p *Pool) pinSlow(", "allPools = append(allPools, p)",
+        "if len(allPools) == cap(allPools) { grown := make([]*Pool, len(allPools), 2*len(allPools)+8); \
+         for i, old := range allPools { grown[i] = old }; allPools = grown }; allPools = append(allPools, p)", P::Only),
 
     patch(F::Timers, TIME, "func newTimer(", "racerelease(unsafe.Pointer(&t.timer))",
         "mmtraceOperation(getg().racectx, 49, 0, unsafe.Pointer(&t.timer))", P::OnlyIfAny),
