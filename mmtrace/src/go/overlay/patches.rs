@@ -162,8 +162,12 @@ pub(super) const PATCHES: &[Patch] = &[
     patch(F::Layout, RACE, "func raceinit(", "abi.FuncPCABI0(racecallbackthunk), 0)",
         "abi.FuncPCABI0(racecallbackthunk), mmtraceLayout())", P::Only),
 
+    // Race builds put objects of less than 16 bytes without pointers to the end of blocks of 16, and
+    // what is freed is the block.
     patch(F::Allocations, RACE, "func racemalloc(", "racecall(&__tsan_malloc, 0, 0, uintptr(p), sz)",
-        "racecall(&__tsan_malloc, getg().racectx, 0, uintptr(p), sz)", P::Only),
+        "if sz < maxTinySize { if s := spanOf(uintptr(p)); s != nil && s.spanclass == tinySpanClass { \
+         p, sz = unsafe.Pointer(uintptr(p)&^(maxTinySize-1)), maxTinySize } }; \
+         racecall(&__tsan_malloc, getg().racectx, 0, uintptr(p), sz)", P::Only),
 
     patch(F::Channels, CHAN, "type hchan struct {", "\tlock mutex\n", "\tlock mutex; mmtrace [2]uint64\n", P::Only),
     patch(F::Channels, CHAN, "func makechan(", "lockInit(&c.lock, lockRankHchan)",
