@@ -162,11 +162,14 @@ pub(super) const PATCHES: &[Patch] = &[
     patch(F::Layout, RACE, "func raceinit(", "abi.FuncPCABI0(racecallbackthunk), 0)",
         "abi.FuncPCABI0(racecallbackthunk), mmtraceLayout())", P::Only),
 
-    // Race builds put objects of less than 16 bytes without pointers to the end of blocks of 16, and
-    // what is freed is the block.
+    // What is freed is a block. Race builds put objects of less than 16 bytes without pointers to the
+    // end of one, and objects with pointers of more than 512 bytes come after 8 bytes about their type.
     patch(F::Allocations, RACE, "func racemalloc(", "racecall(&__tsan_malloc, 0, 0, uintptr(p), sz)",
-        "if sz < maxTinySize { if s := spanOf(uintptr(p)); s != nil && s.spanclass == tinySpanClass { \
-         p, sz = unsafe.Pointer(uintptr(p)&^(maxTinySize-1)), maxTinySize } }; \
+        "if sz < maxTinySize || sz > 512 { if s := spanOf(uintptr(p)); s == nil { \
+         } else if s.spanclass == tinySpanClass { \
+         p, sz = unsafe.Pointer(uintptr(p)&^(maxTinySize-1)), maxTinySize \
+         } else if sz > 512 && s.spanclass.sizeclass() != 0 && (uintptr(p)-s.base())%s.elemsize == 8 { \
+         p, sz = unsafe.Pointer(uintptr(p)-8), sz+8 } }; \
          racecall(&__tsan_malloc, getg().racectx, 0, uintptr(p), sz)", P::Only),
 
     patch(F::Channels, CHAN, "type hchan struct {", "\tlock mutex\n", "\tlock mutex; mmtrace [2]uint64\n", P::Only),
