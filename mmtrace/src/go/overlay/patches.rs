@@ -162,8 +162,15 @@ pub(super) const PATCHES: &[Patch] = &[
     patch(F::Layout, RACE, "func raceinit(", "abi.FuncPCABI0(racecallbackthunk), 0)",
         "abi.FuncPCABI0(racecallbackthunk), mmtraceLayout())", P::Only),
 
+    // What is freed is a block. Race builds put objects of less than 16 bytes without pointers to the
+    // end of one, and objects with pointers of more than 512 bytes come after 8 bytes about their type.
     patch(F::Allocations, RACE, "func racemalloc(", "racecall(&__tsan_malloc, 0, 0, uintptr(p), sz)",
-        "racecall(&__tsan_malloc, getg().racectx, 0, uintptr(p), sz)", P::Only),
+        "if sz < maxTinySize || sz > 512 { if s := spanOf(uintptr(p)); s == nil { \
+         } else if s.spanclass == tinySpanClass { \
+         p, sz = unsafe.Pointer(uintptr(p)&^(maxTinySize-1)), maxTinySize \
+         } else if sz > 512 && s.spanclass.sizeclass() != 0 && (uintptr(p)-s.base())%s.elemsize == 8 { \
+         p, sz = unsafe.Pointer(uintptr(p)-8), sz+8 } }; \
+         racecall(&__tsan_malloc, getg().racectx, 0, uintptr(p), sz)", P::Only),
 
     patch(F::Channels, CHAN, "type hchan struct {", "\tlock mutex\n", "\tlock mutex; mmtrace [2]uint64\n", P::Only),
     patch(F::Channels, CHAN, "func makechan(", "lockInit(&c.lock, lockRankHchan)",
@@ -260,6 +267,11 @@ pub(super) const PATCHES: &[Patch] = &[
         "race.Mmtrace(45, uintptr((*[2]unsafe.Pointer)(unsafe.Pointer(&x))[1]), poolRaceAddr(x))", P::Only),
     patch(F::Pools, POOL, "func (p *Pool) Get(", "race.Acquire(poolRaceAddr(x))",
         "race.Mmtrace(46, uintptr((*[2]unsafe.Pointer)(unsafe.Pointer(&x))[1]), poolRaceAddr(x))", P::Only),
+    // The lock around it is hidden (`race.Disable`), what `append` reads is not: nothing would order
+    // that behind what others did to the memory before it was collected.
+    patch(F::Pools, POOL, "func (p *Pool) pinSlow(", "allPools = append(allPools, p)",
+        "if len(allPools) == cap(allPools) { grown := make([]*Pool, len(allPools), 2*len(allPools)+8); \
+         for i, old := range allPools { grown[i] = old }; allPools = grown }; allPools = append(allPools, p)", P::Only),
 
     patch(F::Timers, TIME, "func newTimer(", "racerelease(unsafe.Pointer(&t.timer))",
         "mmtraceOperation(getg().racectx, 49, 0, unsafe.Pointer(&t.timer))", P::OnlyIfAny),
