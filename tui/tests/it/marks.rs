@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mmtrace_analyzer::finding::Severity;
-use mmtrace_format::{AccessKind, EventKind, StackId};
+use mmtrace_format::{AccessKind, EventKind, Log, StackId};
 use mmtrace_tui::engine::findings::{Body, Card, Findings};
 use mmtrace_tui::page::{Marks, PageRequest, Row, Window};
 use proptest::prelude::*;
@@ -36,20 +36,46 @@ fn planted(before: u32, after: u32) -> Program {
 
 #[test]
 fn exactly_the_cells_with_the_racing_accesses_are_marked_at_every_zoom_and_width() {
-    let log = planted(700, 900).trace.log();
-    let mut engine = analysed(&log);
-    let findings = engine.index().clone();
-    let (first, last) = findings.range();
+    the_racing_cells_are_marked(&planted(700, 900).trace.log(), 2);
+}
+
+/// As above, of one race among any number of records: `examples/long_log` plants one.
+///
+/// ```text
+/// cargo run --release -p mmtrace-tui --example long_log -- long.log 100000000
+/// MMTRACE_LONG_LOG=$PWD/long.log cargo test --release -p mmtrace-tui --test it -- --ignored long_log
+/// ```
+#[test]
+#[ignore = "wants a log of `examples/long_log` in MMTRACE_LONG_LOG"]
+fn the_race_of_a_long_log_is_marked_at_every_zoom_and_width() {
+    let path = std::env::var_os("MMTRACE_LONG_LOG").expect("MMTRACE_LONG_LOG names a log");
+    the_racing_cells_are_marked(&Log::open(path).unwrap(), 63);
+}
+
+/// Of a log whose only race has one access on each of the first two workers' lanes, workers being
+/// the second group.
+fn the_racing_cells_are_marked(log: &Log, workers: usize) {
+    let mut engine = analysed(log);
+    let (first, last) = engine.index().range();
     let matches = engine.search(&"finding:race".parse().unwrap(), &mut |_, _, _| true);
     assert_eq!(matches.total, 2, "both sides of the race");
+    let race_ns = matches.hits[0].time_ns;
     let engine = std::cell::RefCell::new(engine);
     let mut runner = proptest::test_runner::TestRunner::default();
-    let strategy = (40..=400_u16, 0..=last - first, 1..=last - first + 1);
+    // A few cells of a long log are nothing at random: windows around the race are as likely.
+    let around = (0..64_u32, any::<u64>()).prop_map(move |(zoom, seed)| {
+        let len = ((last - first) >> (zoom % 40)).max(1);
+        let from = race_ns.saturating_sub(seed % (len + 1)).max(first);
+        (from - first, len)
+    });
+    let anywhere = (0..=last - first, 1..=last - first + 1);
+    let strategy = (40..=400_u16, prop_oneof![anywhere, around]);
     runner
-        .run(&strategy, |(columns, offset, len)| {
+        .run(&strategy, |(columns, (offset, len))| {
             let from_ns = first + offset;
             let window = Window { from_ns, to_ns: from_ns + len };
-            let rows = vec![Row::Lane(0), Row::Lane(1), Row::Lane(2), Row::Group(1)];
+            let mut rows: Vec<Row> = (0..=workers).map(Row::Lane).collect();
+            rows.push(Row::Group(1));
             let request =
                 PageRequest { rows: rows.clone(), window, columns, overview_columns: columns };
             let page = engine.borrow_mut().page(request);
