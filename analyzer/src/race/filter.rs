@@ -19,8 +19,8 @@
 //!
 //! # Memory
 //! 32 bytes a history, at most 5/8 full, and the sets of concurrent readers: a cache line each, and 4
-//! bytes a chain for those of many chains. When that is beyond
-//! the budget, half of the shards are put off to another pass over the log.
+//! bytes a chain for those of many chains. A shard whose table would grow beyond its share of the
+//! budget waits until half of the shards are put off to another pass over the log.
 
 mod epochs;
 mod shard;
@@ -86,14 +86,23 @@ impl Filter {
                 },
             );
             if !stopped.into_inner() {
-                return;
+                break;
             }
-            for _ in 0..active.len() / 2 {
-                if let Some(last) = self.active.give_last(&mut self.put_off) {
-                    self.shards[last] = Shard::default();
-                }
-            }
+            (0..active.len() / 2).for_each(|_| drop(self.put_off_last()));
         }
+        // Sets of readers grow without their tables.
+        let mut bytes: u64 = self.shards.iter().map(Shard::bytes).sum();
+        while bytes > self.memory
+            && let Some(shard) = self.put_off_last()
+        {
+            bytes -= shard.bytes();
+        }
+    }
+
+    /// Puts one shard off, if there is another one, and gives back what it had.
+    fn put_off_last(&mut self) -> Option<Shard> {
+        let last = self.active.give_last(&mut self.put_off)?;
+        Some(std::mem::take(&mut self.shards[last]))
     }
 }
 

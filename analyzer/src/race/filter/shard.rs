@@ -78,7 +78,12 @@ impl Shard {
         self.has_suspects
     }
 
-    /// How much memory it takes besides its cells.
+    /// How much memory it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        (self.cells.len() * size_of::<Cell>()) as u64 + self.set_bytes()
+    }
+
+    /// How much of that is not cells.
     fn set_bytes(&self) -> u64 {
         let sets: usize = self.sets.items.iter().map(|set| set.bytes() + 32).sum();
         let atomic = |a: &Atomics| a.reads.bytes() + a.writes.bytes() + 64;
@@ -96,23 +101,25 @@ impl Shard {
         nows: &[Now<'_>],
         room: u64,
     ) -> usize {
+        let records = dealt.records.as_slice();
         let mut at = begin;
-        let records = &dealt.records[begin..];
-        let alike = |a: &Record, b: &Record| !dealt.has_ranges || (a.is_simple() && b.is_simple());
-        for alike in records.chunk_by(alike) {
-            for batch in alike.chunks(AHEAD) {
-                let is_simple = !dealt.has_ranges || batch[0].is_simple();
-                let more = if is_simple { batch.len() } else { batch[0].accessed() };
-                if !self.reserve(more, room) {
-                    return at;
-                }
-                if is_simple {
-                    self.look_at_batch(batch, nows);
-                } else {
-                    self.look_at_range(batch[0], nows);
-                }
-                at += batch.len();
+        while let Some(&first) = records.get(at) {
+            let batch = &records[at..records.len().min(at + AHEAD)];
+            let simple = if dealt.has_ranges {
+                batch.iter().take_while(|record| record.is_simple()).count()
+            } else {
+                batch.len()
+            };
+            let more = if simple > 0 { simple } else { first.accessed() };
+            if !self.reserve(more, room) {
+                break;
             }
+            if simple > 0 {
+                self.look_at_batch(&batch[..simple], nows);
+            } else {
+                self.look_at_range(first, nows);
+            }
+            at += simple.max(1);
         }
         at
     }
