@@ -20,7 +20,7 @@ pub mod open;
 mod seal;
 pub mod sync_lane;
 
-pub use access_lane::AccessColumns;
+pub use access_lane::{AccessColumns, AccessTag};
 pub use open::OpenChunk;
 pub use seal::{RawChunk, SealError, SealScratch, SealedChunk, seal};
 pub use sync_lane::SyncColumns;

@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
-use super::route::Routed;
+use super::route::{Dealt, Routed};
 use super::shards::{SHARD_COUNT, ShardSet};
 use super::window::{AccessLanes, Consumer, Moment, NextPass, Touched, Window};
 use crate::clock::{Epoch, VectorClock};
@@ -73,18 +73,31 @@ impl Filter {
     /// their size: when there is no room for that, half of them are put off, and the others go on.
     fn look_at(&mut self, routed: &[Routed], nows: &[Now<'_>]) {
         let mut places = vec![Place::default(); SHARD_COUNT];
+        let group_len = group_len();
         loop {
             let active = self.active;
             let room = if active.len() == 1 { u64::MAX } else { self.memory / active.len() as u64 };
             let stopped = AtomicBool::new(false);
-            let shards = self.shards.par_iter_mut().zip(&mut places).enumerate();
-            shards.filter(|&(number, _)| active.contains(number)).for_each(
-                |(number, (shard, place))| {
-                    if !place.go_on(shard, number, routed, nows, room) {
-                        stopped.store(true, Ordering::Relaxed);
+            let groups =
+                self.shards.par_chunks_mut(group_len).zip(places.par_chunks_mut(group_len));
+            groups.enumerate().for_each(|(group, (shards, places))| {
+                let numbers = group * group_len..;
+                for (part, routed) in routed.iter().enumerate() {
+                    for ((shard, place), number) in
+                        shards.iter_mut().zip(&mut *places).zip(numbers.clone())
+                    {
+                        if place.part == part && active.contains(number) {
+                            place.go_on(shard, routed.shard(number), nows, room);
+                        }
                     }
-                },
-            );
+                }
+                let is_done = |(place, number): (&Place, usize)| {
+                    place.part == routed.len() || !active.contains(number)
+                };
+                if !places.iter().zip(numbers).all(is_done) {
+                    stopped.store(true, Ordering::Relaxed);
+                }
+            });
             if !stopped.into_inner() {
                 break;
             }
@@ -106,6 +119,14 @@ impl Filter {
     }
 }
 
+/// How many shards are looked at together, part by part of a window: what its segments are checked
+/// against is then fetched for all of them at once. As many as leave each worker a few groups.
+fn group_len() -> usize {
+    const GROUPS_PER_WORKER: usize = 4;
+    let groups = (rayon::current_num_threads() * GROUPS_PER_WORKER).next_power_of_two();
+    SHARD_COUNT / groups.min(SHARD_COUNT)
+}
+
 /// How far a shard is in a window.
 #[derive(Clone, Copy, Debug, Default)]
 struct Place {
@@ -114,24 +135,12 @@ struct Place {
 }
 
 impl Place {
-    /// Looks at what is left; false if there is no room for it.
-    fn go_on(
-        &mut self,
-        shard: &mut Shard,
-        number: usize,
-        routed: &[Routed],
-        nows: &[Now<'_>],
-        room: u64,
-    ) -> bool {
-        while let Some(part) = routed.get(self.part) {
-            let dealt = part.shard(number);
-            self.record = shard.look_at(dealt, self.record, nows, room);
-            if self.record < dealt.records.len() {
-                return false;
-            }
+    /// Looks at what is left of its part, for as long as there is room.
+    fn go_on(&mut self, shard: &mut Shard, dealt: &Dealt, nows: &[Now<'_>], room: u64) {
+        self.record = shard.look_at(dealt, self.record, nows, room);
+        if self.record == dealt.records.len() {
             *self = Self { part: self.part + 1, record: 0 };
         }
-        true
     }
 }
 

@@ -214,10 +214,10 @@ impl Routed {
     fn route(&mut self, number: u32, segment: &Segment, lane: &Lane, active: ShardSet) {
         let is_all = active == ShardSet::ALL;
         for (place, word) in (segment.offset..).zip(lane.words(segment.offset, segment.count)) {
-            let flags = FLAGS[word.kind as usize];
+            let flags = FLAGS[word.tag.kind() as usize];
             // A short access that does not leave its granule: nearly all are. No size wraps around.
             let from = word.address & ((1 << GRANULE_BITS) - 1);
-            let beyond = word.short_size.wrapping_sub(1);
+            let beyond = word.tag.short_size().wrapping_sub(1);
             if beyond < (1 << GRANULE_BITS) - from && flags != NO_ACCESS {
                 let granule = word.address >> GRANULE_BITS;
                 let shard = shard_of(granule);

@@ -15,7 +15,7 @@ use crate::options::Progress;
 use crate::order::merge::Merged;
 use crate::order::{EventRef, Merge, MergeSink, OrderGap, Trace};
 use crate::race::RaceGap;
-pub(super) use lanes::{AccessLanes, Lane, Word};
+pub(super) use lanes::{AccessLanes, Lane};
 pub(super) use touched::Touched;
 
 /// A window is full at so many accesses.

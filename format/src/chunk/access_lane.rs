@@ -61,12 +61,57 @@ pub const CONTEXTS_MAX: usize = 1 << 16;
 pub struct AccessColumns {
     /// The first byte of each access, in stream order.
     pub addresses: Vec<u64>,
-    /// For each access, its context in the low 16 bits and its [`AccessKind`]'s tag above.
-    pub tags: Vec<u32>,
+    /// For each access, what it is beside its address.
+    pub tags: Vec<AccessTag>,
     /// What the accesses of a context have in common.
     pub contexts: Vec<AccessContext>,
     /// The sizes, in order, of the accesses whose context has size 0.
     pub long_sizes: Vec<u64>,
+}
+
+/// What a decoded access is, beside its address, in one word: hot loops look at no context.
+///
+/// ```text
+/// context: 16 | kind: 3 | size, if it is from 1 to 8: 4
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccessTag(u32);
+
+impl AccessTag {
+    const KIND_SHIFT: u32 = 16;
+    const SIZE_SHIFT: u32 = 3;
+    const SHORT_SIZE_MAX: u32 = 8;
+
+    /// `head`: the rest of it.
+    #[inline]
+    fn new(context: u16, head: u8) -> Self {
+        Self(u32::from(context) | u32::from(head) << Self::KIND_SHIFT)
+    }
+
+    /// What stands above the context, but for the kind, of accesses of `size` bytes; 0: unknown.
+    #[inline]
+    fn head(size: u32) -> u8 {
+        let short = if size > Self::SHORT_SIZE_MAX { 0 } else { size };
+        (short << Self::SIZE_SHIFT) as u8
+    }
+
+    /// Index of the context.
+    #[inline]
+    pub const fn context(self) -> usize {
+        (self.0 & 0xffff) as usize
+    }
+
+    /// What the access does.
+    #[inline]
+    pub const fn kind(self) -> AccessKind {
+        AccessKind::from_tag((self.0 >> Self::KIND_SHIFT) as u8)
+    }
+
+    /// How many bytes, if it is from 1 to 8; 0: the context says, or [`AccessColumns::long_sizes`].
+    #[inline]
+    pub const fn short_size(self) -> u64 {
+        (self.0 >> (Self::KIND_SHIFT + Self::SIZE_SHIFT)) as u64
+    }
 }
 
 impl fmt::Debug for AccessColumns {
@@ -100,17 +145,12 @@ impl AccessColumns {
     pub fn iter(&self) -> impl Iterator<Item = Access> + '_ {
         let mut long_sizes = self.long_sizes.iter();
         self.addresses.iter().zip(&self.tags).map(move |(&address, &tag)| {
-            let context = self.contexts[(tag & 0xffff) as usize];
+            let context = self.contexts[tag.context()];
             let size = match context.size {
                 0 => long_sizes.next().copied().unwrap_or(0),
                 size => u64::from(size),
             };
-            Access {
-                kind: AccessKind::from_tag((tag >> 16) as u8),
-                address: Address(address),
-                size,
-                stack: context.stack,
-            }
+            Access { kind: tag.kind(), address: Address(address), size, stack: context.stack }
         })
     }
 }
@@ -332,7 +372,7 @@ pub(super) fn decode(
     }
     table.finish()?;
 
-    out.tags.resize(count, 0);
+    out.tags.resize(count, AccessTag::default());
     decode_contexts(&controls, missed, runs.clone(), &out.contexts, model, &mut out.tags)?;
     out.addresses.resize(count, 0);
     decode_addresses(
@@ -357,7 +397,8 @@ pub(super) fn decode(
 #[derive(Debug, Default)]
 pub(super) struct Model {
     followers: Vec<u16>,
-    kinds: Vec<u8>,
+    /// The last kind, and the size: [`AccessTag::head`].
+    heads: Vec<u8>,
     places: Vec<Foretold>,
     sizes: Vec<u64>,
 }
@@ -381,14 +422,14 @@ fn decode_contexts(
     mut runs: Reader<'_>,
     contexts: &[AccessContext],
     model: &mut Model,
-    tags: &mut [u32],
+    tags: &mut [AccessTag],
 ) -> Result<(), ChunkError> {
-    let Model { followers, kinds, .. } = model;
+    let Model { followers, heads, .. } = model;
     followers.clear();
     // Fewer than 2^16 contexts, so the numbers do not wrap; the last one's guess is out of range.
     followers.extend((0..contexts.len()).map(|context| (context as u16).wrapping_add(1)));
-    kinds.clear();
-    kinds.resize(contexts.len(), 0);
+    heads.clear();
+    heads.extend(contexts.iter().map(|context| AccessTag::head(context.size)));
     let unknown = || controls.error("a context that is not in the table");
     let mut previous = 0usize;
     let mut at = 0usize;
@@ -400,8 +441,8 @@ fn decode_contexts(
             at += run;
             for tag in places {
                 let context = *followers.get(previous).ok_or_else(unknown)?;
-                let kind = *kinds.get(usize::from(context)).ok_or_else(unknown)?;
-                *tag = u32::from(context) | u32::from(kind) << 16;
+                let head = *heads.get(usize::from(context)).ok_or_else(unknown)?;
+                *tag = AccessTag::new(context, head);
                 previous = usize::from(context);
             }
         } else {
@@ -411,12 +452,12 @@ fn decode_contexts(
                 *follower = u16::from_le_bytes([bytes[0], bytes[1]]);
             }
             let context = *follower;
-            let kind = control & 7;
-            *kinds.get_mut(usize::from(context)).ok_or_else(unknown)? = kind;
+            let head = heads.get_mut(usize::from(context)).ok_or_else(unknown)?;
+            *head = *head & !7 | control & 7;
             let place = tags.get_mut(at);
             let place =
                 place.ok_or_else(|| controls.error("more accesses than the header says"))?;
-            *place = u32::from(context) | u32::from(kind) << 16;
+            *place = AccessTag::new(context, *head);
             previous = usize::from(context);
             at += 1;
         }
@@ -437,7 +478,7 @@ fn decode_addresses(
     mut runs: Reader<'_>,
     shift: u32,
     model: &mut Model,
-    tags: &[u32],
+    tags: &[AccessTag],
     addresses: &mut [u64],
 ) -> Result<(), ChunkError> {
     let places = &mut model.places;
@@ -451,7 +492,7 @@ fn decode_addresses(
         if is_run(control) {
             let run = run_of(control, &mut runs)?;
             for (address, tag) in accesses.by_ref().take(run) {
-                let foretold = &mut places[(tag & 0xffff) as usize];
+                let foretold = &mut places[tag.context()];
                 previous = foretold.next_address();
                 foretold.learn(previous);
                 *address = previous << shift;
@@ -466,7 +507,7 @@ fn decode_addresses(
             };
             read += len;
             let Some((address, tag)) = accesses.next() else { break };
-            let foretold = &mut places[(tag & 0xffff) as usize];
+            let foretold = &mut places[tag.context()];
             // A select, not a branch: which of the two is near is a coin's toss.
             let near_previous = u64::from(control & NEAR_PREVIOUS != 0).wrapping_neg();
             let near = (previous & near_previous) | (foretold.next_address() & !near_previous);
@@ -485,7 +526,7 @@ fn decode_sizes(
     mut runs: Reader<'_>,
     contexts: &[AccessContext],
     model: &mut Model,
-    tags: &[u32],
+    tags: &[AccessTag],
     long_sizes: &mut Vec<u64>,
 ) -> Result<(), ChunkError> {
     model.sizes.clear();
@@ -495,7 +536,7 @@ fn decode_sizes(
         let is_foretold = is_run(control);
         let end = at + if is_foretold { run_of(control, &mut runs)? } else { 1 };
         for tag in &tags[at..end] {
-            let context = (tag & 0xffff) as usize;
+            let context = tag.context();
             if contexts[context].size == 0 {
                 if !is_foretold {
                     model.sizes[context] = sizes.number()?;

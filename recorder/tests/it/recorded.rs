@@ -49,17 +49,7 @@ fn lines_of_chunk(
     columns: &AccessColumns,
     lines: &mut Vec<Line>,
 ) {
-    let mut long_sizes = columns.long_sizes.iter();
-    let accesses = columns.addresses.iter().zip(&columns.tags).map(|(&address, &tag)| {
-        let context = columns.contexts[(tag & 0xffff) as usize];
-        let size = match context.size {
-            0 => *long_sizes.next().unwrap(),
-            size => u64::from(size),
-        };
-        let kind = AccessKind::from_tag((tag >> 16) as u8);
-        Access { kind, address: Address(address), size, stack: context.stack }
-    });
-    let accesses: Vec<Access> = accesses.collect();
+    let accesses: Vec<Access> = columns.iter().collect();
     let mut done = 0;
     for (event, &end) in events.events.iter().zip(&events.access_ends) {
         lines.extend(accesses[done..end as usize].iter().map(|&it| Line::Access(thread, it)));

@@ -1,5 +1,7 @@
 //! One shard's table of granules.
 
+use std::hint::select_unpredictable;
+
 use super::epochs::{EpochSet, Now, Packed};
 use crate::hash::place;
 use crate::race::route::{ATOMIC, Dealt, Deed, Record, WRITES};
@@ -15,7 +17,7 @@ struct Cell {
     key: u64,
     /// The last plain write; [`SUSPECT`].
     write: u64,
-    /// The plain reads since: none, one epoch, or a set (slot [`SET`], its index as time).
+    /// The plain reads since: none, one epoch, or a set (slot [`SET`], its number as time).
     read: u64,
     /// The atomic accesses since the last plain write: one more than their index; 0: none.
     atomic: u32,
@@ -38,12 +40,23 @@ impl Cell {
 
 /// In place of a write: this granule has raced.
 const SUSPECT: u64 = u64::MAX;
-/// In place of a slot: a set. There are never so many slots.
+/// In place of a slot: a set. There are never so many slots: of this one no clock knows anything,
+/// so that no set, whose number takes the place of the time, seems to happen before.
 const SET: u64 = 0xffff_ffff_0000_0000;
 
 /// How many records' cells are fetched before the first of them is looked at: enough for the
 /// memory to be busy, few enough to stay in the first-level cache.
-const AHEAD: usize = 16;
+const AHEAD: usize = 32;
+
+/// What a batch has seen of the cell where a record's granule is at home.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    home: usize,
+    write: u64,
+    read: u64,
+    /// Whether both happen before the record's access.
+    is_known: bool,
+}
 
 /// The multiplier is not the routing's: what shares a shard must not share a chain of cells.
 const CELL_MIX: u64 = 0xd6e8_feb8_6659_fd93;
@@ -129,26 +142,38 @@ impl Shard {
     fn look_at_batch(&mut self, batch: &[Record], nows: &[Now<'_>]) {
         // Independent loads, step by step: cells, segments and clocks come from memory side by
         // side for the whole batch, not one after the other.
-        let (mut homes, mut writes, mut known) = ([0; AHEAD], [0; AHEAD], [false; AHEAD]);
-        for ((home, write), record) in homes.iter_mut().zip(&mut writes).zip(batch) {
-            *home = self.home_of(record.granule());
-            *write = self.cells[*home].write;
+        let mut seen = [Seen::default(); AHEAD];
+        for (seen, record) in seen.iter_mut().zip(batch) {
+            let home = self.home_of(record.granule());
+            let cell = &self.cells[home];
+            *seen = Seen { home, write: cell.write, read: cell.read, is_known: false };
         }
-        for ((known, &write), record) in known.iter_mut().zip(&writes).zip(batch) {
-            // Of another granule's write, this is nothing; below, it is asked whose it is.
-            *known = Packed::from_word(write).is_before(&nows[record.segment()]);
+        for (seen, record) in seen.iter_mut().zip(batch) {
+            let now = &nows[record.segment()];
+            // Of another granule's history this is nothing; below, it is asked whose it is.
+            seen.is_known = Packed::from_word(seen.write).is_before(now)
+                & Packed::from_word(seen.read).is_before(now);
         }
-        let ahead = homes.iter().zip(&writes).zip(&known);
-        for (((&home, &write), &known), record) in ahead.zip(batch) {
-            let (key, bytes, now) = (record.granule() + 1, record.bytes(), &nows[record.segment()]);
-            let found = self.cells[home].key == key;
-            let index = if found { home } else { self.find(key, bytes, home) };
-            let cell = &self.cells[index];
-            if bytes & !cell.bytes == 0 {
-                let known = known && cell.write == write;
-                self.access(index, record.flags(), known, now);
+        for (seen, record) in seen.iter().zip(batch) {
+            let (key, bytes, flags) = (record.granule() + 1, record.bytes(), record.flags());
+            let now = &nows[record.segment()];
+            let cell = &mut self.cells[seen.home];
+            let is_as_seen =
+                (cell.key == key) & (cell.write == seen.write) & (cell.read == seen.read);
+            let is_simple = (cell.atomic == 0) & (flags & ATOMIC == 0) & (bytes & !cell.bytes == 0);
+            if is_as_seen & is_simple & seen.is_known {
+                // What [`Self::access`] comes to, for most accesses. Reading or writing is a coin's
+                // toss: there is no branch.
+                let (epoch, writes) = (now.epoch.word(), flags & WRITES != 0);
+                cell.write = select_unpredictable(writes, epoch, cell.write);
+                cell.read = select_unpredictable(writes, 0, epoch);
+                continue;
+            }
+            let index = if cell.key == key { seen.home } else { self.find(key, bytes, seen.home) };
+            if bytes & !self.cells[index].bytes == 0 {
+                self.access(index, flags, now);
             } else {
-                self.access_some(key, bytes, record.flags(), now);
+                self.access_some(key, bytes, flags, now);
             }
         }
     }
@@ -183,7 +208,7 @@ impl Shard {
                 if cell.bytes & bytes != 0 {
                     met = met.or(Some(index));
                     beyond &= !cell.bytes;
-                    self.access(index, flags, false, now);
+                    self.access(index, flags, now);
                 } else if cell.bytes == 0 {
                     empty = empty.or(Some(index));
                 } else if cell.is_only_of(now) {
@@ -199,7 +224,7 @@ impl Shard {
         let place = met.or(own).or(empty).unwrap_or_else(|| self.split(key));
         self.cells[place].bytes |= beyond;
         if met.is_none() {
-            self.access(place, flags, false, now);
+            self.access(place, flags, now);
         }
     }
 
@@ -243,17 +268,15 @@ impl Shard {
         }
     }
 
-    /// `known`: that the last write happens before, because it was looked at before.
-    #[inline]
-    fn access(&mut self, index: usize, flags: u32, known: bool, now: &Now<'_>) {
+    /// An access to bytes that are all in this cell.
+    fn access(&mut self, index: usize, flags: u32, now: &Now<'_>) {
         let cell = &self.cells[index];
         // The same access by the same thread at the same time: nothing can have changed.
         let last = if flags & WRITES != 0 { cell.write } else { cell.read };
         if cell.write == SUSPECT || (last == now.epoch.word() && flags & ATOMIC == 0) {
             return;
         }
-        let written_before = known || Packed::from_word(cell.write).is_before(now);
-        let races = !written_before
+        let races = !Packed::from_word(cell.write).is_before(now)
             || if flags & ATOMIC != 0 {
                 self.atomic(index, flags, now)
             } else if flags & WRITES != 0 {
@@ -284,13 +307,13 @@ impl Shard {
             return true;
         }
         if cell.read >= SET {
-            self.sets.items[(cell.read - SET) as usize].add(now);
+            self.sets.items[(cell.read - SET - 1) as usize].add(now);
         } else if Packed::from_word(cell.read).is_before(now) {
             cell.read = now.epoch.word();
         } else {
             let mut set = EpochSet::of(Packed::from_word(cell.read));
             set.add(now);
-            cell.read = SET + u64::from(self.sets.put(set) - 1);
+            cell.read = SET + u64::from(self.sets.put(set));
         }
         false
     }
@@ -300,7 +323,7 @@ impl Shard {
     fn write(&mut self, index: usize, now: &Now<'_>) -> bool {
         let cell = &mut self.cells[index];
         if cell.read >= SET {
-            let set = (cell.read - SET) as u32 + 1;
+            let set = (cell.read - SET) as u32;
             if self.sets.get(set).is_some_and(|reads| !reads.all_before(now)) {
                 return true;
             }
@@ -324,9 +347,7 @@ impl Shard {
         let cell = &mut self.cells[index];
         if flags & WRITES != 0 {
             let ordered = if cell.read >= SET {
-                self.sets
-                    .get((cell.read - SET) as u32 + 1)
-                    .is_none_or(|reads| reads.all_before(now))
+                self.sets.get((cell.read - SET) as u32).is_none_or(|reads| reads.all_before(now))
             } else {
                 Packed::from_word(cell.read).is_before(now)
             };
@@ -347,7 +368,7 @@ impl Shard {
     fn reset(&mut self, index: usize) {
         let cell = &mut self.cells[index];
         if cell.read >= SET {
-            self.sets.free((cell.read - SET) as u32 + 1);
+            self.sets.free((cell.read - SET) as u32);
         }
         if cell.atomic != 0 {
             self.atomics.free(cell.atomic);

@@ -11,7 +11,7 @@ use crate::race::AccessRef;
 use crate::race::route::GRANULE_BITS;
 use crate::race::shards::{ShardSet, shard_of};
 use crate::race::window::{
-    AccessLanes, Consumer, Item, Lane, NextPass, Part, Segment, Touched, Window, Word,
+    AccessLanes, Consumer, Item, Lane, NextPass, Part, Segment, Touched, Window,
 };
 
 /// What one access, or the renewal of memory, does to one suspect granule.
@@ -177,15 +177,15 @@ impl Collector {
         for (place, word) in (0..).zip(lane.words(segment.offset, segment.count)) {
             let room = (1 << GRANULE_BITS) - (word.address & ((1 << GRANULE_BITS) - 1));
             // One branch for nearly all accesses.
-            if (word.short_size.wrapping_sub(1) < room)
+            if (word.tag.short_size().wrapping_sub(1) < room)
                 & !self.suspects.may_contain(word.address >> GRANULE_BITS)
             {
                 continue;
             }
             let size = lane.size_of(segment.offset + place, &word);
-            if word.kind.touches_memory() && size > 0 {
-                let Word { address, kind, stack, .. } = word;
-                let access = Raw { address, size, kind, stack };
+            let kind = word.tag.kind();
+            if kind.touches_memory() && size > 0 {
+                let access = Raw { address: word.address, size, kind, stack: lane.stack_of(&word) };
                 let place = u64::from(place);
                 self.look_at_range(
                     &access,

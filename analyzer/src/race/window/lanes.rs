@@ -5,8 +5,8 @@
 
 use std::sync::Mutex;
 
-use mmtrace_format::chunk::{AccessColumns, LaneDecoder};
-use mmtrace_format::{AccessKind, StackId};
+use mmtrace_format::StackId;
+use mmtrace_format::chunk::{AccessColumns, AccessTag, LaneDecoder};
 use rayon::prelude::*;
 
 use super::{NextPass, Touched, Window};
@@ -30,10 +30,7 @@ pub(in crate::race) struct Lane {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::race) struct Word {
     pub(in crate::race) address: u64,
-    pub(in crate::race) kind: AccessKind,
-    /// How many bytes; 0 if the lane has the size elsewhere: [`Lane::size_of`].
-    pub(in crate::race) short_size: u64,
-    pub(in crate::race) stack: StackId,
+    pub(in crate::race) tag: AccessTag,
 }
 
 impl Lane {
@@ -43,7 +40,7 @@ impl Lane {
             return;
         }
         for (place, &tag) in (0..).zip(&self.columns.tags) {
-            if self.columns.contexts[(tag & 0xffff) as usize].size == 0 {
+            if self.columns.contexts[tag.context()].size == 0 {
                 self.long_places.push(place);
             }
         }
@@ -52,7 +49,7 @@ impl Lane {
     fn touches(&self) -> Touched {
         let mut touched = Touched::NOTHING;
         for (place, word) in (0..).zip(self.words(0, u32::MAX)) {
-            if word.kind.touches_memory() {
+            if word.tag.kind().touches_memory() {
                 touched.add(word.address, self.size_of(place, &word));
             }
         }
@@ -73,20 +70,25 @@ impl Lane {
         let len = self.columns.addresses.len();
         let start = (offset as usize).min(len);
         let end = (start + count as usize).min(len);
-        let contexts = self.columns.contexts.as_slice();
         let places = self.columns.addresses[start..end].iter().zip(&self.columns.tags[start..end]);
-        places.map(move |(&address, &tag)| {
-            let context = contexts[(tag & 0xffff) as usize];
-            let kind = AccessKind::from_tag((tag >> 16) as u8);
-            Word { address, kind, short_size: u64::from(context.size), stack: context.stack }
-        })
+        places.map(|(&address, &tag)| Word { address, tag })
+    }
+
+    /// Where the access was made: `word` is what [`Self::words`] gives of it.
+    pub(in crate::race) fn stack_of(&self, word: &Word) -> StackId {
+        self.columns.contexts[word.tag.context()].stack
     }
 
     /// How many bytes the access at `place` has: `word` is what [`Self::words`] gives of it.
     #[inline]
     pub(in crate::race) fn size_of(&self, place: u32, word: &Word) -> u64 {
-        if word.short_size != 0 {
-            return word.short_size;
+        let short_size = word.tag.short_size();
+        if short_size != 0 {
+            return short_size;
+        }
+        let size = self.columns.contexts[word.tag.context()].size;
+        if size != 0 {
+            return u64::from(size);
         }
         let long = self.long_places.binary_search(&place).ok();
         long.and_then(|index| self.columns.long_sizes.get(index)).copied().unwrap_or(0)
