@@ -125,6 +125,22 @@ impl VectorClock {
         }
     }
 
+    /// The times of all slots, as they lie in memory; `None` if there are too many for that. A
+    /// clock that has learned more has as many, or more.
+    #[inline]
+    pub fn flat_times(&self) -> Option<&[LocalTime]> {
+        match &self.times {
+            Times::Few(times) => Some(times),
+            Times::Many(root) => root.leaf(),
+        }
+    }
+
+    /// The clock of which [`Self::flat_times`] gave these.
+    pub fn from_times(times: &[LocalTime]) -> Self {
+        let few = <[LocalTime; FEW]>::try_from(times);
+        Self { times: few.map_or_else(|_| Times::Many(Node::of(times)), Times::Few) }
+    }
+
     /// Makes `epoch` known. Says whether that was news.
     #[inline]
     pub fn learn(&mut self, epoch: Epoch) -> bool {

@@ -31,6 +31,7 @@
 mod filter;
 mod refine;
 mod route;
+mod scan;
 mod shards;
 mod window;
 
@@ -41,8 +42,8 @@ use crate::options::{Options, Progress};
 use crate::order::{EventRef, MergeSink, OrderGap, Trace};
 use filter::Filter;
 use refine::{Collector, Tallies};
+use scan::{Scanned, Scans};
 use shards::ShardSet;
-use window::{Scanned, Scans};
 
 /// One access, as evidence of a race.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

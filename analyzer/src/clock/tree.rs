@@ -89,6 +89,15 @@ impl Node {
         }
     }
 
+    /// All times, if they are in one leaf.
+    #[inline]
+    pub(super) fn leaf(&self) -> Option<&[LocalTime]> {
+        match self {
+            Self::Leaf(times) => Some(times),
+            Self::Branch(_) => None,
+        }
+    }
+
     /// The leaf of the first slots; empty if there is none.
     #[inline]
     pub(super) fn first_times(&self) -> &[LocalTime] {

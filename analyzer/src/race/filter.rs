@@ -30,8 +30,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 
 use super::route::{Dealt, Routed};
+use super::scan::{AccessLanes, Consumer, NextPass, Touched};
 use super::shards::{SHARD_COUNT, ShardSet};
-use super::window::{AccessLanes, Consumer, Moment, NextPass, Touched, Window};
+use super::window::{Moment, Window};
 use crate::clock::{Epoch, VectorClock};
 use epochs::Now;
 use shard::Shard;
@@ -166,7 +167,8 @@ impl Consumer for Filter {
         self.routed.par_iter_mut().zip(&parts).for_each(|(routed, part)| {
             routed.fill(window, part, lanes, active);
         });
-        let now = |moment: &Moment| Now::new(moment.epoch, &window.clocks[moment.clock as usize]);
+        let clocks = window.clocks();
+        let now = |moment: &Moment| Now::new(moment.epoch, &clocks[moment.clock as usize]);
         let mut nows: Vec<Now<'_>> = window.moments.iter().map(now).collect();
         if nows.is_empty() {
             // What is no access names a segment all the same.

@@ -8,8 +8,9 @@ use std::ops::RangeInclusive;
 
 use mmtrace_format::AccessKind;
 
+use super::scan::{AccessLanes, Lane};
 use super::shards::{SHARD_COUNT, ShardSet, shard_of};
-use super::window::{AccessLanes, Item, Lane, Part, Segment, Window};
+use super::window::{Item, Part, Segment, Window};
 
 /// Bytes of a granule: 2^3.
 pub(super) const GRANULE_BITS: u32 = 3;

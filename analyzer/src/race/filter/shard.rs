@@ -158,10 +158,10 @@ impl Shard {
             let (key, bytes, flags) = (record.granule() + 1, record.bytes(), record.flags());
             let now = &nows[record.segment()];
             let cell = &mut self.cells[seen.home];
-            let is_as_seen =
-                (cell.key == key) & (cell.write == seen.write) & (cell.read == seen.read);
-            let is_simple = (cell.atomic == 0) & (flags & ATOMIC == 0) & (bytes & !cell.bytes == 0);
-            if is_as_seen & is_simple & seen.is_known {
+            // One number, for one branch: whether anything has changed, and what else is not simple.
+            let changed = (cell.key ^ key) | (cell.write ^ seen.write) | (cell.read ^ seen.read);
+            let other = cell.atomic | flags & ATOMIC | u32::from(bytes & !cell.bytes);
+            if changed | u64::from(other) == 0 && seen.is_known {
                 // What [`Self::access`] comes to, for most accesses. Reading or writing is a coin's
                 // toss: there is no branch.
                 let (epoch, writes) = (now.epoch.word(), flags & WRITES != 0);

@@ -9,10 +9,9 @@ use crate::clock::{Epoch, VectorClock};
 use crate::hash::{FastHash, MULTIPLIER, place};
 use crate::race::AccessRef;
 use crate::race::route::GRANULE_BITS;
+use crate::race::scan::{AccessLanes, Consumer, Lane, NextPass, Touched};
 use crate::race::shards::{ShardSet, shard_of};
-use crate::race::window::{
-    AccessLanes, Consumer, Item, Lane, NextPass, Part, Segment, Touched, Window,
-};
+use crate::race::window::{Item, Part, Segment, Window};
 
 /// What one access, or the renewal of memory, does to one suspect granule.
 #[derive(Clone, Copy, Debug)]
@@ -299,7 +298,7 @@ impl Consumer for Collector {
                     self.kept.push(Kept {
                         thread: segment.first.thread,
                         epoch: moment.epoch,
-                        clock: window.clocks[moment.clock as usize].clone(),
+                        clock: window.clock(moment.clock),
                         after_event: segment.after_event,
                     });
                 }

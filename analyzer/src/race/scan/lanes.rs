@@ -9,8 +9,9 @@ use mmtrace_format::StackId;
 use mmtrace_format::chunk::{AccessColumns, AccessTag, LaneDecoder};
 use rayon::prelude::*;
 
-use super::{NextPass, Touched, Window};
+use super::{NextPass, Touched};
 use crate::order::Trace;
+use crate::race::window::Window;
 
 /// Bytes that one decoded access takes.
 const ACCESS_BYTES: u64 = 12;
