@@ -24,6 +24,7 @@
 
 mod epochs;
 mod shard;
+mod table;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

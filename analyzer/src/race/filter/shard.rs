@@ -1,33 +1,10 @@
-//! One shard's table of granules.
+//! One shard's granules: what `FastTrack` does at each access.
 
 use std::hint::select_unpredictable;
 
 use super::epochs::{EpochSet, Now, Packed};
-use crate::hash::place;
+use super::table::{Cell, OpenTable, Table};
 use crate::race::route::{ATOMIC, Dealt, Deed, Record, WRITES};
-
-/// The history of some bytes of a granule. Half a cache line.
-///
-/// What was done to any of the bytes stands for all of them: too much, which makes a granule suspect
-/// too often. The cells of one granule have no byte in common, so that it is known which of them an
-/// access meets; nearly all granules have one.
-#[derive(Clone, Copy, Debug)]
-struct Cell {
-    /// The granule plus 1; 0: the cell is free.
-    key: u64,
-    /// The last plain write; [`SUSPECT`].
-    write: u64,
-    /// The plain reads since: none, one epoch, or a set (slot [`SET`], its number as time).
-    read: u64,
-    /// The atomic accesses since the last plain write: one more than their index; 0: none.
-    atomic: u32,
-    /// Whose history it is, a bit for each byte.
-    bytes: u8,
-    /// Other bytes of the granule have other cells.
-    is_split: bool,
-}
-
-const FREE: Cell = Cell { key: 0, write: 0, read: 0, atomic: 0, bytes: 0, is_split: false };
 
 impl Cell {
     /// Whether nobody else has done anything to the bytes.
@@ -58,9 +35,6 @@ struct Seen {
     is_known: bool,
 }
 
-/// The multiplier is not the routing's: what shares a shard must not share a chain of cells.
-const CELL_MIX: u64 = 0xd6e8_feb8_6659_fd93;
-
 /// Atomic accesses to a granule. They do not race with each other, so none replaces another's.
 #[derive(Debug, Default)]
 struct Atomics {
@@ -68,13 +42,10 @@ struct Atomics {
     writes: EpochSet,
 }
 
-/// A shard: open addressing, linear probing, at most 5/8 full.
+/// What was done to the granules of a shard.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
-    cells: Vec<Cell>,
-    /// There are 2^(this + 1) cells, if there are any.
-    line_bits: u32,
-    used: usize,
+    table: Table,
     has_suspects: bool,
     sets: Pool<EpochSet>,
     atomics: Pool<Atomics>,
@@ -83,7 +54,7 @@ pub(super) struct Shard {
 impl Shard {
     /// The granules that raced, some of them twice.
     pub(super) fn suspects(&self) -> impl Iterator<Item = u64> + '_ {
-        self.cells.iter().filter(|cell| cell.write == SUSPECT).map(|cell| cell.key - 1)
+        self.table.cells().iter().filter(|cell| cell.write == SUSPECT).map(|cell| cell.key - 1)
     }
 
     /// Whether any granule raced.
@@ -93,15 +64,7 @@ impl Shard {
 
     /// How much memory it takes.
     pub(super) fn bytes(&self) -> u64 {
-        (self.cells.len() * size_of::<Cell>()) as u64 + self.set_bytes()
-    }
-
-    /// How much of that is not cells.
-    fn set_bytes(&self) -> u64 {
-        let sets: usize = self.sets.items.iter().map(|set| set.bytes() + 32).sum();
-        let atomic = |a: &Atomics| a.reads.bytes() + a.writes.bytes() + 64;
-        let atomics: usize = self.atomics.items.iter().map(atomic).sum();
-        (sets + atomics) as u64
+        self.table.bytes() + set_bytes(&self.sets, &self.atomics)
     }
 
     /// Looks at the records of one part from `begin` on, for as long as what that takes is not more
@@ -128,15 +91,38 @@ impl Shard {
                 break;
             }
             if simple > 0 {
-                self.look_at_batch(&batch[..simple], nows);
+                self.open().look_at_batch(&batch[..simple], nows);
             } else {
-                self.look_at_range(first, nows);
+                self.open().look_at_range(first, nows);
             }
             at += simple.max(1);
         }
         at
     }
 
+    /// Makes room for so many more cells; false if it would take more than `room` bytes.
+    #[inline]
+    fn reserve(&mut self, more: usize, room: u64) -> bool {
+        let (sets, atomics) = (&self.sets, &self.atomics);
+        self.table.reserve(more, |bytes| bytes + set_bytes(sets, atomics) <= room)
+    }
+
+    #[inline]
+    fn open(&mut self) -> Open<'_> {
+        let Self { table, has_suspects, sets, atomics } = self;
+        Open { table: table.open(), has_suspects, sets, atomics }
+    }
+}
+
+/// A shard with its cells at hand. There is room for what is added.
+struct Open<'s> {
+    table: OpenTable<'s>,
+    has_suspects: &'s mut bool,
+    sets: &'s mut Pool<EpochSet>,
+    atomics: &'s mut Pool<Atomics>,
+}
+
+impl Open<'_> {
     /// Looks at accesses to one granule each. There is room for all of them: growing would move the
     /// cells that were found.
     fn look_at_batch(&mut self, batch: &[Record], nows: &[Now<'_>]) {
@@ -144,8 +130,8 @@ impl Shard {
         // side for the whole batch, not one after the other.
         let mut seen = [Seen::default(); AHEAD];
         for (seen, record) in seen.iter_mut().zip(batch) {
-            let home = self.home_of(record.granule());
-            let cell = &self.cells[home];
+            let home = self.table.home_of(record.granule());
+            let cell = &self.table.cells[home];
             *seen = Seen { home, write: cell.write, read: cell.read, is_known: false };
         }
         for (seen, record) in seen.iter_mut().zip(batch) {
@@ -157,7 +143,7 @@ impl Shard {
         for (seen, record) in seen.iter().zip(batch) {
             let (key, bytes, flags) = (record.granule() + 1, record.bytes(), record.flags());
             let now = &nows[record.segment()];
-            let cell = &mut self.cells[seen.home];
+            let cell = &mut self.table.cells[seen.home];
             // One number, for one branch: whether anything has changed, and what else is not simple.
             let changed = (cell.key ^ key) | (cell.write ^ seen.write) | (cell.read ^ seen.read);
             let other = cell.atomic | flags & ATOMIC | u32::from(bytes & !cell.bytes);
@@ -169,8 +155,9 @@ impl Shard {
                 cell.read = select_unpredictable(writes, 0, epoch);
                 continue;
             }
-            let index = if cell.key == key { seen.home } else { self.find(key, bytes, seen.home) };
-            if bytes & !self.cells[index].bytes == 0 {
+            let index =
+                if cell.key == key { seen.home } else { self.table.find(key, bytes, seen.home) };
+            if bytes & !self.table.cells[index].bytes == 0 {
                 self.access(index, flags, now);
             } else {
                 self.access_some(key, bytes, flags, now);
@@ -194,12 +181,11 @@ impl Shard {
 
     /// An access to bytes that may be in several cells, or in none. There is room for one more.
     fn access_some(&mut self, key: u64, bytes: u8, flags: u32, now: &Now<'_>) {
-        let mask = self.cells.len() - 1;
-        let mut index = self.home_of(key - 1);
+        let mut index = self.table.home_of(key - 1);
         let mut beyond = bytes;
         let (mut met, mut own, mut empty) = (None, None, None);
-        while self.cells[index].key != 0 {
-            let cell = &self.cells[index];
+        while self.table.cells[index].key != 0 {
+            let cell = &self.table.cells[index];
             if cell.key == key {
                 let is_only = !cell.is_split;
                 if cell.write == SUSPECT {
@@ -218,42 +204,24 @@ impl Shard {
                     break;
                 }
             }
-            index = (index + 1) & mask;
+            index = self.table.after(index);
         }
         // Two neighbours in a granule are mostly one thread's business, and then one cell's.
-        let place = met.or(own).or(empty).unwrap_or_else(|| self.split(key));
-        self.cells[place].bytes |= beyond;
+        let place = met.or(own).or(empty).unwrap_or_else(|| self.table.split(key));
+        self.table.cells[place].bytes |= beyond;
         if met.is_none() {
             self.access(place, flags, now);
         }
     }
 
-    /// One more cell for a granule. There is room.
-    fn split(&mut self, key: u64) -> usize {
-        let mask = self.cells.len() - 1;
-        let mut index = self.home_of(key - 1);
-        let mut is_split = false;
-        while self.cells[index].key != 0 {
-            if self.cells[index].key == key {
-                self.cells[index].is_split = true;
-                is_split = true;
-            }
-            index = (index + 1) & mask;
-        }
-        self.cells[index] = Cell { key, is_split, ..FREE };
-        self.used += 1;
-        index
-    }
-
     /// Some bytes of a granule are another object from here on.
     fn renew(&mut self, key: u64, bytes: u8) {
-        if self.cells.is_empty() {
+        if self.table.cells.is_empty() {
             return;
         }
-        let mask = self.cells.len() - 1;
-        let mut index = self.home_of(key - 1);
-        while self.cells[index].key != 0 {
-            let cell = &mut self.cells[index];
+        let mut index = self.table.home_of(key - 1);
+        while self.table.cells[index].key != 0 {
+            let cell = &mut self.table.cells[index];
             if cell.key == key && cell.write != SUSPECT {
                 cell.bytes &= !bytes;
                 let (is_split, is_over) = (cell.is_split, cell.bytes == 0);
@@ -264,13 +232,13 @@ impl Shard {
                     break;
                 }
             }
-            index = (index + 1) & mask;
+            index = self.table.after(index);
         }
     }
 
     /// An access to bytes that are all in this cell.
     fn access(&mut self, index: usize, flags: u32, now: &Now<'_>) {
-        let cell = &self.cells[index];
+        let cell = &self.table.cells[index];
         // The same access by the same thread at the same time: nothing can have changed.
         let last = if flags & WRITES != 0 { cell.write } else { cell.read };
         if cell.write == SUSPECT || (last == now.epoch.word() && flags & ATOMIC == 0) {
@@ -292,15 +260,15 @@ impl Shard {
     #[cold]
     fn suspect(&mut self, index: usize) {
         self.reset(index);
-        self.cells[index].write = SUSPECT;
-        self.cells[index].bytes = u8::MAX;
-        self.has_suspects = true;
+        self.table.cells[index].write = SUSPECT;
+        self.table.cells[index].bytes = u8::MAX;
+        *self.has_suspects = true;
     }
 
     /// A plain read, by a thread that knows the last write. Says whether it races.
     #[inline]
     fn read(&mut self, index: usize, now: &Now<'_>) -> bool {
-        let cell = &mut self.cells[index];
+        let cell = &mut self.table.cells[index];
         if let Some(atomics) = self.atomics.get(cell.atomic)
             && !atomics.writes.all_before(now)
         {
@@ -321,7 +289,7 @@ impl Shard {
     /// A plain write, by a thread that knows the last one. Says whether it races.
     #[inline]
     fn write(&mut self, index: usize, now: &Now<'_>) -> bool {
-        let cell = &mut self.cells[index];
+        let cell = &mut self.table.cells[index];
         if cell.read >= SET {
             let set = (cell.read - SET) as u32;
             if self.sets.get(set).is_some_and(|reads| !reads.all_before(now)) {
@@ -338,13 +306,13 @@ impl Shard {
             self.atomics.free(cell.atomic);
         }
         // Whatever races with one of the earlier accesses later on races with this write, too.
-        *cell = Cell { write: now.epoch.word(), read: 0, atomic: 0, ..*cell };
+        (cell.write, cell.read, cell.atomic) = (now.epoch.word(), 0, 0);
         false
     }
 
     /// An atomic access, by a thread that knows the last plain write. Says whether it races.
     fn atomic(&mut self, index: usize, flags: u32, now: &Now<'_>) -> bool {
-        let cell = &mut self.cells[index];
+        let cell = &mut self.table.cells[index];
         if flags & WRITES != 0 {
             let ordered = if cell.read >= SET {
                 self.sets.get((cell.read - SET) as u32).is_none_or(|reads| reads.all_before(now))
@@ -366,71 +334,23 @@ impl Shard {
 
     /// Forgets the history of a cell.
     fn reset(&mut self, index: usize) {
-        let cell = &mut self.cells[index];
+        let cell = &mut self.table.cells[index];
         if cell.read >= SET {
             self.sets.free((cell.read - SET) as u32);
         }
         if cell.atomic != 0 {
             self.atomics.free(cell.atomic);
         }
-        *cell = Cell { key: cell.key, is_split: cell.is_split, ..FREE };
+        *cell = cell.emptied();
     }
+}
 
-    #[inline]
-    fn home_of(&self, granule: u64) -> usize {
-        // Two granules share a line of the cache, as they do in the program; more would make long
-        // chains of what is next to each other.
-        (place(granule >> 1, CELL_MIX, self.line_bits) << 1) | (granule & 1) as usize
-    }
-
-    /// The first cell of the granule with this key; if there is none, one for these bytes. There is
-    /// room.
-    fn find(&mut self, key: u64, bytes: u8, home: usize) -> usize {
-        let mask = self.cells.len() - 1;
-        let mut index = home;
-        loop {
-            let cell = &mut self.cells[index];
-            if cell.key == key {
-                return index;
-            }
-            if cell.key == 0 {
-                (cell.key, cell.bytes) = (key, bytes);
-                self.used += 1;
-                return index;
-            }
-            index = (index + 1) & mask;
-        }
-    }
-
-    /// Makes room for so many more cells; false if it would take more than `room` bytes.
-    #[inline]
-    fn reserve(&mut self, more: usize, room: u64) -> bool {
-        if (self.used + more) * 8 <= self.cells.len() * 5 {
-            return true;
-        }
-        let len = ((self.used + more) * 2).next_power_of_two().max(self.cells.len() * 2).max(256);
-        let bytes = (len * size_of::<Cell>()) as u64 + self.set_bytes();
-        if bytes <= room {
-            self.grow(len);
-        }
-        bytes <= room
-    }
-
-    #[cold]
-    fn grow(&mut self, len: usize) {
-        let old = std::mem::replace(&mut self.cells, vec![FREE; len]);
-        let mask = len - 1;
-        self.line_bits = len.ilog2() - 1;
-        for cell in old {
-            if cell.key != 0 {
-                let mut index = self.home_of(cell.key - 1);
-                while self.cells[index].key != 0 {
-                    index = (index + 1) & mask;
-                }
-                self.cells[index] = cell;
-            }
-        }
-    }
+/// How much memory is taken by what is not cells.
+fn set_bytes(sets: &Pool<EpochSet>, atomics: &Pool<Atomics>) -> u64 {
+    let sets: usize = sets.items.iter().map(|set| set.bytes() + 32).sum();
+    let atomic = |a: &Atomics| a.reads.bytes() + a.writes.bytes() + 64;
+    let atomics: usize = atomics.items.iter().map(atomic).sum();
+    (sets + atomics) as u64
 }
 
 /// Things with numbers from 1, which are used again.

@@ -16,8 +16,10 @@ use crate::race::window::Window;
 /// Bytes that one decoded access takes.
 const ACCESS_BYTES: u64 = 12;
 
-/// Emptied lanes that are kept for the next chunks, so that their storage is not allocated again.
+/// Emptied lanes are kept for the next chunks, so that their storage is not allocated again: so many,
+/// of at most so many accesses each. A lane of long loops over memory has millions.
 const SPARE_MAX: usize = 64;
+const SPARE_ACCESSES_MAX: usize = 1 << 17;
 
 /// A decoded access lane.
 #[derive(Debug, Default)]
@@ -219,7 +221,8 @@ impl<'t> AccessLanes<'t> {
                 if next != NextPass::None && self.touched[index].is_none() {
                     self.touched[index] = Some(Box::new(lane.touches()));
                 }
-                if pool_len(&self.spare) < SPARE_MAX {
+                let is_small = lane.columns.len() <= SPARE_ACCESSES_MAX;
+                if is_small && pool_len(&self.spare) < SPARE_MAX {
                     push(&self.spare, lane);
                 }
             }
