@@ -6,6 +6,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use crate::id::{CallSiteId, ModuleId, StackId, StringId};
 
 /// A place in the program's source text.
@@ -130,9 +132,9 @@ pub struct Tables {
     sites: Vec<Option<CallSite>>,
     stacks: Vec<Option<StackNode>>,
     modules: Vec<Option<Module>>,
-    string_ids: HashMap<Box<str>, StringId>,
-    site_ids: HashMap<CallSite, CallSiteId>,
-    stack_ids: HashMap<StackNode, StackId>,
+    string_ids: HashMap<Box<str>, StringId, RandomState>,
+    site_ids: HashMap<CallSite, CallSiteId, RandomState>,
+    stack_ids: HashMap<StackNode, StackId, RandomState>,
 }
 
 impl Default for Tables {
@@ -149,9 +151,9 @@ impl Tables {
             sites: vec![None],
             stacks: vec![None],
             modules: Vec::new(),
-            string_ids: HashMap::from([("".into(), StringId::EMPTY)]),
-            site_ids: HashMap::new(),
-            stack_ids: HashMap::new(),
+            string_ids: HashMap::from_iter([("".into(), StringId::EMPTY)]),
+            site_ids: HashMap::default(),
+            stack_ids: HashMap::default(),
         }
     }
 

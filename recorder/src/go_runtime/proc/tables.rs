@@ -143,7 +143,9 @@ struct Stack {
     stack: StackId,
 }
 
-/// Whole stacks that were walked: 64 KiB a processor.
+/// Whole stacks that were walked: 64 KiB a processor. A stack is in one of two neighbouring entries:
+/// one that is not here costs a hundred times as much, and two that are used in turns may share a
+/// place.
 pub(super) struct Stacks(Box<[Stack; 1 << STACK_BITS]>);
 
 impl Stacks {
@@ -153,12 +155,16 @@ impl Stacks {
 
     #[inline]
     pub(super) fn find(&self, hash: u64) -> Option<StackId> {
-        let stack = &self.0[index::<STACK_BITS>(hash)];
-        (stack.hash == hash).then_some(stack.stack)
+        let place = index::<STACK_BITS>(hash);
+        let is_it = |stack: &Stack| stack.hash == hash;
+        let found = Some(&self.0[place]).filter(|stack| is_it(stack));
+        found.or_else(|| Some(&self.0[place ^ 1]).filter(|stack| is_it(stack))).map(|it| it.stack)
     }
 
+    /// Takes in a stack that is not here, in place of the older of the two in its entries.
     pub(super) fn insert(&mut self, hash: u64, stack: StackId) {
-        self.0[index::<STACK_BITS>(hash)] = Stack { hash, stack };
+        let place = index::<STACK_BITS>(hash);
+        self.0[place ^ 1] = std::mem::replace(&mut self.0[place], Stack { hash, stack });
     }
 }
 
