@@ -1,8 +1,9 @@
 //! The heap as a table: which sites grow, how fast, how sure.
 
-use super::page::{Page, Tone, counted, duration, grouped, paint, size};
+use super::page::{Page, Tone, counted, paint};
 use super::{TextOptions, stack};
 use crate::heap::GrowthVerdict;
+use crate::quantity::{duration, grouped, size};
 use crate::report::{HeapPoint, HeapReport, HeapSite};
 use crate::symbol::{Place, program_frame};
 
