@@ -107,12 +107,11 @@ pub(crate) fn judge(curve: &Curve, left: &Left, recording_bins: u32, end: Timest
 }
 
 fn too_few(count: usize) -> Growth {
-    let seen = match count {
-        0 => "no collection".to_owned(),
-        1 => "one collection".to_owned(),
-        _ => format!("{count} collections"),
-    };
-    Growth::unclear(format!("{seen} since its first allocation: too few to tell what stays"))
+    Growth::unclear(format!(
+        "what stays shows after {FLOORS_MIN} whole collections since the first allocation, and there \
+         {} {count}: run longer, or with GOGC=10 for more of them",
+        if count == 1 { "was" } else { "were" }
+    ))
 }
 
 /// The verdict on a site that grows.
@@ -176,14 +175,16 @@ fn growing(left: &Left, live_at_end: u64, end: Timestamp, evidence: f64) -> Opti
 fn level(floors: &[Floor], evidence: f64) -> Growth {
     let bytes: Vec<f64> = floors.iter().map(|floor| to_f64(floor.bytes)).collect();
     let most = bytes.iter().fold(0.0, |most: f64, &bytes| most.max(bytes));
+    let kept = retained(&bytes);
+    let (first, last) = (kept[0], kept[kept.len() - 1]);
+    // What is replaced by something larger is there twice for a moment, and does not fall back.
+    let falls_back = kept[kept.len() / 2] < 0.5 * most;
     let falls = falls(&bytes, FALL * most).len();
-    if falls >= 2 {
+    if falls >= 2 && falls_back {
         let share = FALL * 100.0;
         let why = format!("given back {falls} times, by {share:.0}% or more after collections");
         return Growth::of(GrowthVerdict::Sawtooth, evidence, why);
     }
-    let kept = retained(&bytes);
-    let (first, last) = (kept[0], kept[kept.len() - 1]);
     if last - first >= 0.3 * most {
         let near = kept.iter().position(|&bytes| bytes >= 0.8 * last).unwrap_or(0);
         let why = format!(

@@ -65,6 +65,11 @@ pub(super) fn write(
         page.paragraph(2, 2, &lead, &text);
         stack::write(page, options, 4, &site.stack);
     }
+    let unclear = shown.iter().find(|site| site.growth == GrowthVerdict::Unclear);
+    if let Some(site) = unclear {
+        page.blank();
+        page.paragraph(2, 2, &paint(Tone::Faint, "unclear  "), &site.why);
+    }
     if heap.missing_frees + heap.unknown_frees > 0 {
         page.blank();
         let text = format!(
