@@ -332,7 +332,7 @@ impl Log {
         let entry = &self.chunks[index];
         Gap {
             stream: Some(entry.header.stream),
-            thread: match (self.threads_of(index).next(), entry.header.fragment_count) {
+            thread: match (self.threads_of(index).next(), entry.header.fragments) {
                 (only, 1) => only,
                 _ => None,
             },
