@@ -36,7 +36,7 @@ use super::shape::{FALL, LATE, STILL_GROWING};
 use crate::quantity::size;
 
 /// Fewer floors than this are no trend.
-const FLOORS_MIN: usize = 6;
+const FLOORS_MIN: usize = 5;
 /// So many floors are a trend although few of the blocks are old.
 const FLOORS_MANY: usize = 16;
 /// The least growth, as a share of the height.
@@ -108,8 +108,8 @@ pub(crate) fn judge(curve: &Curve, left: &Left, recording_bins: u32, end: Timest
 
 fn too_few(count: usize) -> Growth {
     Growth::unclear(format!(
-        "what stays shows after {FLOORS_MIN} whole collections since the first allocation, and there \
-         {} {count}: run longer, or with GOGC=10 for more of them",
+        "it takes {FLOORS_MIN} whole collections since the first allocation to tell what stays, and \
+         there {} {count}: run longer, or with GOGC=10 for more of them",
         if count == 1 { "was" } else { "were" }
     ))
 }
