@@ -114,6 +114,8 @@ pub(crate) trait SlotWriter {
     }
 
     /// Hands the full slot over and goes on in another.
+    #[cold]
+    #[inline(never)]
     fn roll_over(&mut self) {
         self.give_slot();
         self.open_slot();
