@@ -202,7 +202,7 @@ fn what_was_found_is_forgotten_as_the_log_grows_and_the_end_stays_the_end() {
 /// It would be analysed again and again.
 #[test]
 fn a_log_that_is_being_recorded_is_not_analysed_unasked() {
-    let Followed { folder: _folder, writer: _writer, mut screen, .. } = Followed::at(100);
+    let Followed { folder: _folder, writer: _writer, screen, .. } = Followed::at(100);
     screen.feed.ask(mmtrace_tui::message::Request::Hop {
         lane: 0,
         time_ns: 0,
