@@ -19,6 +19,7 @@ pub mod heap;
 pub mod import;
 pub mod options;
 pub mod order;
+pub mod quantity;
 pub mod race;
 pub mod report;
 pub mod rules;

@@ -59,9 +59,9 @@ pub struct Fragment {
     pub first_access: u32,
 }
 
-/// What a chunk says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChunkHeader {
+/// What a chunk says of itself, with what is known of its fragments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkHeader<F = Vec<Fragment>> {
     /// Who wrote it.
     pub stream: StreamId,
     /// Its place among the stream's chunks, from 0.
@@ -75,33 +75,17 @@ pub struct ChunkHeader {
     /// Accesses in the access lane.
     pub access_count: u32,
     /// Who ran; at least one, by position.
-    pub fragments: Vec<Fragment>,
+    pub fragments: F,
 }
 
-/// What a directory keeps of a chunk: its header without the fragments, of which a log may have many
-/// millions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChunkSummary {
-    /// Who wrote it.
-    pub stream: StreamId,
-    /// Its place among the stream's chunks, from 0.
-    pub number: u32,
-    /// When it was opened.
-    pub first_time: Timestamp,
-    /// When it was sealed, or the time of its last event if that is all that is known.
-    pub last_time: Timestamp,
-    /// Events in the sync lane.
-    pub sync_count: u32,
-    /// Accesses in the access lane.
-    pub access_count: u32,
-    /// How many fragments it has; at least one.
-    pub fragment_count: u32,
-}
+/// What a directory keeps of a chunk: its header with the number of its fragments, of which a log
+/// may have many millions.
+pub type ChunkSummary = ChunkHeader<u32>;
 
 impl ChunkHeader {
     /// What a directory keeps of it.
     pub fn summary(&self) -> ChunkSummary {
-        ChunkSummary {
+        ChunkHeader {
             stream: self.stream,
             number: self.number,
             first_time: self.first_time,
@@ -109,7 +93,7 @@ impl ChunkHeader {
             sync_count: self.sync_count,
             access_count: self.access_count,
             // Fragments are counted in 32 bits.
-            fragment_count: self.fragments.len() as u32,
+            fragments: self.fragments.len() as u32,
         }
     }
 

@@ -13,11 +13,11 @@
 pub mod block;
 pub mod frame;
 pub mod page;
+pub mod reason;
 
 pub use block::{BLOCK_ALIGN, BLOCK_HEADER_LEN, BlockError, BlockHeader, BlockKind, BlockState};
-pub use page::{
-    Identity, LossCounts, LossReason, PAGE_LEN, PageError, Phase, SlotRegion, State, StopReason,
-};
+pub use page::{Identity, PAGE_LEN, PageError, Phase, SlotRegion, State};
+pub use reason::{LossCounts, LossReason, StopReason};
 
 /// The first bytes of every log: a byte that is no text, the name, and the line ends of two systems,
 /// which a transfer as text would change.

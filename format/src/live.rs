@@ -22,11 +22,14 @@
 //! stops the recording: the reason and the number of lost events are in the first page, everything
 //! published until then stays in slots and blocks, and the program goes on.
 
+mod append;
 mod close;
 mod disk;
 mod map;
+mod regions;
 pub mod slot;
 mod space;
+mod tables;
 
 #[cfg(test)]
 mod tests;
@@ -36,38 +39,32 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::chunk::codec::{Compressor, LEVEL_RECORDING};
 use crate::chunk::{SealScratch, SealedChunk, seal};
 use crate::handshake::Keep;
 use crate::id::ModuleId;
-use crate::layout::block::padding_len;
 use crate::layout::frame::put_frame;
-use crate::layout::page::{REGION_COUNT_MAX, StateWord};
+use crate::layout::page::StateWord;
 use crate::layout::{
-    BLOCK_ALIGN, BLOCK_HEADER_LEN, BlockHeader, BlockKind, BlockState, HEADER_MAGIC, Identity,
-    LossCounts, LossReason, PAGE_LEN, SlotRegion, State, StopReason, align_up,
+    BlockHeader, BlockKind, HEADER_MAGIC, Identity, LossCounts, LossReason, PAGE_LEN, State,
+    StopReason,
 };
-use crate::log::scan;
 use crate::meta::{self, ProcessInfo, SectionPiece};
-use crate::table::TableEntry;
 use crate::units::Timestamp;
 use crate::version::FormatVersion;
 
 pub use close::{CloseError, Closed};
-use disk::{Disk, stop_reason};
+use disk::Disk;
+use map::SharedMap;
 pub use map::Slot;
-use map::{Region, SharedMap};
+use regions::Slots;
 pub use slot::SlotLabel;
 use slot::{SLOT_LEN_DEFAULT, SLOT_LEN_MAX, SLOT_LEN_MIN};
-use space::{PlacedChunk, Space};
+use space::Space;
+use tables::TableSlot;
 
-/// Slots of the first region, the table slot included. Each further region has twice as many as the
-/// one before.
-const FIRST_REGION_SLOTS: u32 = 8;
-/// Slots of the largest regions.
-const REGION_SLOTS_MAX: u32 = 256;
 /// Bytes of a section that go into one block.
 const SYMBOLS_PIECE_LEN: usize = 1 << 20;
 
@@ -136,14 +133,6 @@ pub enum AppendError {
     NoSlot,
 }
 
-/// The table slot's fill.
-#[derive(Debug, Default)]
-struct TableSlot {
-    len: usize,
-    compressor: Compressor,
-    scratch: Vec<u8>,
-}
-
 /// A log that is being recorded. All methods can be called by many threads at once.
 ///
 /// Dropping it without [`LiveLog::close`] leaves what a kill would leave; that is also what a forked
@@ -163,12 +152,6 @@ pub struct LiveLog {
     space: Mutex<Space>,
     slots: Mutex<Slots>,
     table: Mutex<TableSlot>,
-}
-
-#[derive(Debug, Default)]
-struct Slots {
-    regions: Vec<Arc<Region>>,
-    free: Vec<(u32, u32)>,
 }
 
 impl LiveLog {
@@ -313,73 +296,6 @@ impl LiveLog {
         self.enter(|log| log.append_chunk(chunk))
     }
 
-    /// Adds a table entry. When this returns, events may name it: it survives the process from here
-    /// on.
-    ///
-    /// # Errors
-    /// [`AppendError`] if there is no room for it any more.
-    pub fn append_table_entry(&self, entry: &TableEntry) -> Result<(), AppendError> {
-        self.enter(|log| {
-            let mut table = lock(&log.table);
-            let mut bytes = std::mem::take(&mut table.scratch);
-            bytes.clear();
-            meta::put_table_entry(entry, &mut bytes);
-            let result = log.put_table_entry(&mut table, &bytes);
-            table.scratch = bytes;
-            result
-        })
-    }
-
-    fn put_table_entry(&self, table: &mut TableSlot, bytes: &[u8]) -> Result<(), AppendError> {
-        let region = self.table_region()?;
-        if !region.put_table(table.len, bytes) {
-            self.flush_table(table, &region)?;
-            if !region.put_table(0, bytes) {
-                // Longer than a slot: a block of its own.
-                let (header, payload) = self.table_block(&mut table.compressor, bytes);
-                return self.append(header, &payload);
-            }
-        }
-        table.len += bytes.len();
-        Ok(())
-    }
-
-    /// Appends the table slot's entries as a block, and empties the slot.
-    fn flush_table(&self, table: &mut TableSlot, region: &Region) -> Result<(), AppendError> {
-        if table.len > 0 {
-            let bytes = region.table_bytes(table.len);
-            let (header, payload) = self.table_block(&mut table.compressor, &bytes);
-            self.append(header, &payload)?;
-            region.empty_table();
-            table.len = 0;
-        }
-        Ok(())
-    }
-
-    /// The block of what is in the table slot, or was to be there.
-    fn table_block(&self, compressor: &mut Compressor, mut slot: &[u8]) -> (BlockHeader, Vec<u8>) {
-        let mut entries = Vec::new();
-        while !slot.is_empty() {
-            // We wrote them. If the program has written over them since, the rest is lost.
-            let Ok((entry, rest)) = meta::split_table_entry(slot) else {
-                self.count_lost(LossReason::Other, 1);
-                break;
-            };
-            entries.push(entry);
-            slot = rest;
-        }
-        let mut payload = Vec::new();
-        let raw = meta::encode_table_frame(&entries);
-        put_frame(compressor, self.options.level, &raw, &mut payload);
-        let count = entries.len() as u32;
-        (BlockHeader { a: count, ..BlockHeader::new(BlockKind::Table, 0, 0) }, payload)
-    }
-
-    fn table_region(&self) -> Result<Arc<Region>, AppendError> {
-        let slots = lock(&self.slots);
-        slots.regions.first().cloned().ok_or(AppendError::NoSlot)
-    }
-
     /// Copies a section of a module into the log, so that it can be read without the program.
     ///
     /// # Errors
@@ -451,204 +367,6 @@ impl LiveLog {
     ) -> Result<T, AppendError> {
         let closed = self.gate.read().unwrap_or_else(PoisonError::into_inner);
         if *closed { Err(AppendError::Closed) } else { work(self) }
-    }
-
-    fn release_slot(&self, slot: Slot) {
-        let (region, index) = slot.into_parts();
-        region.free(index);
-        let mut slots = lock(&self.slots);
-        let place = slots.regions.iter().position(|known| Arc::ptr_eq(known, &region));
-        // A slot of another log is none of ours.
-        if let Some(place) = place {
-            slots.free.push((place as u32, index as u32));
-        }
-    }
-
-    fn append_chunk(&self, chunk: &SealedChunk) -> Result<(), AppendError> {
-        let header = scan::chunk_block(&chunk.header.summary(), 0, 0, 0);
-        self.append(header, &chunk.bytes)
-    }
-
-    /// Appends a block: reserved, payload, committed.
-    fn append(&self, header: BlockHeader, payload: &[u8]) -> Result<(), AppendError> {
-        self.check_running()?;
-        let payload_crc = crc32fast::hash(payload);
-        let payload_len = payload.len() as u64;
-        let header = BlockHeader { payload_len, payload_crc, ..header };
-        let reserved = self.reserve(header)?;
-        let committed = BlockHeader { state: BlockState::Committed, ..reserved };
-        let at = committed.at.0;
-        let written =
-            self.write_payload(at, payload).and_then(|()| self.disk.write(at, &committed.encode()));
-        let mut space = lock(&self.space);
-        match written {
-            Ok(()) if committed.kind == BlockKind::Chunk => space.commit_chunk(committed),
-            Ok(()) => space.commit_other(&committed),
-            Err(error) => {
-                space.forget_chunk(committed.at);
-                drop(space);
-                return Err(self.fail(&error));
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes the payload of the block at `at`, and the zeros that fill up the block.
-    fn write_payload(&self, at: u64, payload: &[u8]) -> io::Result<()> {
-        let start = at + BLOCK_HEADER_LEN;
-        let len = payload.len() as u64;
-        let padding = [0; BLOCK_ALIGN as usize];
-        self.disk.write(start, payload)?;
-        self.disk.write(start + len, &padding[..padding_len(len) as usize])
-    }
-
-    /// Finds a place for a block and marks it as taken.
-    fn reserve(&self, header: BlockHeader) -> Result<BlockHeader, AppendError> {
-        let mut space = lock(&self.space);
-        let place = self.find_place(&mut space, |_| header.block_len())?;
-        let at = crate::units::FileOffset(place);
-        let header = BlockHeader { at, state: BlockState::Reserved, ..header };
-        if let Err(error) = self.disk.write(place, &header.encode()) {
-            self.take_back(&mut space, &header);
-            return Err(self.fail(&error));
-        }
-        if header.kind == BlockKind::Chunk {
-            space.chunks.push_back(PlacedChunk { header, is_committed: false });
-        }
-        self.publish_tail(&space);
-        Ok(header)
-    }
-
-    /// Gives back a place whose header could not be written.
-    fn take_back(&self, space: &mut Space, header: &BlockHeader) {
-        if header.end() == space.tail {
-            space.tail = header.at.0;
-        } else {
-            // Taken from free space. If its mark cannot be restored either, a reader will find
-            // damage here, and the next block behind it.
-            let free = space.give_back(header.at.0, header.block_len());
-            let _ = self.disk.write(free.at.0, &free.encode());
-        }
-    }
-
-    /// Finds room, dropping the oldest chunks if that was asked for. `len_at` gives the length that a
-    /// block beginning there would have.
-    fn find_place(
-        &self,
-        space: &mut Space,
-        len_at: impl Fn(u64) -> u64,
-    ) -> Result<u64, AppendError> {
-        loop {
-            let len = len_at(space.tail);
-            // Where in free space the block would begin is not known beforehand: at most one page
-            // of padding more.
-            if let Some(place) = space.take_free(len_at(u64::MAX)) {
-                if let Some(rest) = place.rest {
-                    self.disk
-                        .write(rest.at.0, &rest.encode())
-                        .map_err(|error| self.fail(&error))?;
-                }
-                return Ok(place.at);
-            }
-            let end = space.tail.saturating_add(len);
-            match self.options.max_log {
-                Some(max) if end > max => {}
-                _ => return Ok(space.take_tail(len).at),
-            }
-            if self.options.keep == Keep::Oldest {
-                self.stop(StopReason::SizeCap);
-                return Err(AppendError::Stopped(StopReason::SizeCap));
-            }
-            let Some((free, chunk)) = space.drop_oldest() else {
-                self.stop(StopReason::SizeCap);
-                return Err(AppendError::Stopped(StopReason::SizeCap));
-            };
-            self.disk.write(free.at.0, &free.encode()).map_err(|error| self.fail(&error))?;
-            self.state(StateWord::DROPPED_CHUNKS).fetch_add(1, Ordering::Relaxed);
-            let records = u64::from(chunk.header.c) + u64::from(chunk.header.d);
-            self.count_lost(LossReason::Oldest, records);
-        }
-    }
-
-    fn publish_tail(&self, space: &Space) {
-        // Relaxed: for readers after our death, to whom every store of ours is visible.
-        self.state(StateWord::TAIL).store(space.tail, Ordering::Relaxed);
-    }
-
-    fn fail(&self, error: &io::Error) -> AppendError {
-        let reason = stop_reason(error);
-        self.stop(reason);
-        AppendError::Stopped(reason)
-    }
-
-    /// Adds a region of slots, all free.
-    fn add_region(&self, slots: &mut Slots, has_table_slot: bool) -> Result<(), AppendError> {
-        let count = FIRST_REGION_SLOTS << slots.regions.len().min(16);
-        let count = count.min(REGION_SLOTS_MAX);
-        if slots.regions.len() >= REGION_COUNT_MAX {
-            return Err(AppendError::NoSlot);
-        }
-        let slots_len = u64::from(count) * u64::from(self.options.slot_len);
-        let region = self.allocate_region(slots_len, count, has_table_slot)?;
-        let map = SharedMap::map(self.disk.file(), region.at, slots_len as usize)
-            .map_err(|error| self.fail(&error))?;
-        let index = slots.regions.len() as u32;
-        // Used from the first slot on: the last pushed is the first taken.
-        slots.free.extend((u32::from(has_table_slot)..count).rev().map(|slot| (index, slot)));
-        let region = Region::new(map, self.options.slot_len, count, has_table_slot);
-        slots.regions.push(Arc::new(region));
-        Ok(())
-    }
-
-    fn allocate_region(
-        &self,
-        slots_len: u64,
-        slot_count: u32,
-        has_table_slot: bool,
-    ) -> Result<SlotRegion, AppendError> {
-        // Slots begin at the page boundary after the header.
-        let first_slot = |at: u64| align_up(at + BLOCK_HEADER_LEN, PAGE_LEN).unwrap_or(at);
-        let len_at = |at: u64| {
-            let padding = if at == u64::MAX { PAGE_LEN } else { first_slot(at) - at };
-            padding + slots_len
-        };
-        let mut space = lock(&self.space);
-        let before = space.tail;
-        let at = self.find_place(&mut space, len_at)?;
-        let region = SlotRegion { at: first_slot(at), slot_count, has_table_slot };
-        let len = if at == before { len_at(at) } else { len_at(u64::MAX) };
-        let header = BlockHeader {
-            a: slot_count,
-            b: u32::from(has_table_slot),
-            e: region.at,
-            f: u64::from(self.options.slot_len),
-            ..BlockHeader::new(BlockKind::Slots, at, len - BLOCK_HEADER_LEN)
-        };
-        if let Err(error) = self.prepare_region(&header, at == before) {
-            self.take_back(&mut space, &header);
-            return Err(self.fail(&error));
-        }
-        self.publish_tail(&space);
-        let index = space.regions.len();
-        space.regions.push(region);
-        let word = self.state(StateWord::region(index));
-        word.store(region.to_word(), Ordering::Relaxed);
-        // Release: whoever sees the count sees the regions.
-        self.state(StateWord::REGION_COUNT).store(index as u64 + 1, Ordering::Release);
-        Ok(region)
-    }
-
-    /// Allocates a region's bytes, zeroes its slots, writes its header, in this order.
-    fn prepare_region(&self, header: &BlockHeader, is_new: bool) -> io::Result<()> {
-        self.disk.allocate(header.at.0, header.block_len())?;
-        if !is_new {
-            // Blocks were here: what is left of them must not look like published records.
-            let zeros = [0; 8 * slot::SLOT_HEADER_WORDS];
-            for slot in 0..u64::from(header.a) {
-                self.disk.write(header.e + slot * header.f, &zeros)?;
-            }
-        }
-        self.disk.write(header.at.0, &header.encode())
     }
 }
 

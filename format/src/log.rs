@@ -8,12 +8,14 @@
 //! The file is mapped, never read whole; [`Log::advise_done`] gives memory back.
 
 mod bytes;
+mod error;
 mod gap;
 pub(crate) mod index;
 mod lines;
 mod open;
 pub(crate) mod scan;
 mod slots;
+mod symbols;
 pub(crate) mod threads;
 
 use std::fs::{File, TryLockError};
@@ -22,121 +24,20 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 pub(crate) use bytes::LogBytes;
+use error::mismatch;
+pub use error::{OpenError, ReadError};
 pub use gap::{Gap, GapReason};
 pub use index::IndexError;
 pub use threads::FragmentRef;
 
-use crate::chunk::{Chunk, ChunkError, ChunkSummary};
-use crate::id::{ModuleId, ThreadId};
-use crate::layout::frame::{FrameError, Frames};
-use crate::layout::{BlockError, BlockHeader, BlockKind, Identity, PageError, State};
-use crate::meta::{self, BlockRecord, MetaError, ProcessInfo, Section, SectionPiece};
+use crate::chunk::{Chunk, ChunkSummary};
+use crate::id::ThreadId;
+use crate::layout::{BlockHeader, Identity, State};
+use crate::meta::{BlockRecord, ProcessInfo};
 use crate::table::Tables;
 use crate::units::{FileOffset, Timestamp};
 
 pub(crate) use threads::{ThreadSet, ThreadSets};
-
-/// Why a file cannot be read as a log at all.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// There is no such file.
-    #[error("{}: no such file", path.display())]
-    Missing {
-        /// The file.
-        path: PathBuf,
-    },
-    /// It is a folder.
-    #[error("{}: is a folder, expected a log", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// The file is empty.
-    #[error("{}: byte 0: the file is empty, expected a log", path.display())]
-    Empty {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is no log, or none that this version reads.
-    #[error("{}: {source}", path.display())]
-    Page {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with its first page.
-        source: PageError,
-    },
-    /// The system refused.
-    #[error("{}: cannot be read: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-/// Why a part of a log cannot be read. It costs the reader this part.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReadError {
-    /// The block around it is damaged.
-    #[error(transparent)]
-    Block(#[from] BlockError),
-    /// The chunk is damaged.
-    #[error("{at}: {source}")]
-    Chunk {
-        /// Where the chunk's block begins.
-        at: FileOffset,
-        /// What is wrong with it.
-        source: ChunkError,
-    },
-    /// The block is whole, but not what the index says is there.
-    #[error("{at}: found {found}, expected {expected}")]
-    Mismatch {
-        /// Where the block begins.
-        at: FileOffset,
-        /// What is there.
-        found: String,
-        /// What the index says.
-        expected: String,
-    },
-    /// The block's frames are damaged.
-    #[error("{at}: {source}")]
-    Frame {
-        /// Where the block begins.
-        at: FileOffset,
-        /// What is wrong with them.
-        source: FrameError,
-    },
-    /// The block's records are damaged.
-    #[error("{at}: {source}")]
-    Record {
-        /// Where the block begins.
-        at: FileOffset,
-        /// What is wrong with them.
-        source: MetaError,
-    },
-}
-
-impl ReadError {
-    /// Where in the file the damage is.
-    pub const fn at(&self) -> FileOffset {
-        match self {
-            Self::Block(
-                BlockError::Truncated { at, .. }
-                | BlockError::Magic { at, .. }
-                | BlockError::Checksum { at, .. }
-                | BlockError::Misplaced { at, .. }
-                | BlockError::Field { at, .. },
-            )
-            | Self::Chunk { at, .. }
-            | Self::Mismatch { at, .. }
-            | Self::Frame { at, .. }
-            | Self::Record { at, .. } => *at,
-        }
-    }
-}
 
 /// A chunk of a log, as the directory has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -332,7 +233,7 @@ impl Log {
         let entry = &self.chunks[index];
         Gap {
             stream: Some(entry.header.stream),
-            thread: match (self.threads_of(index).next(), entry.header.fragment_count) {
+            thread: match (self.threads_of(index).next(), entry.header.fragments) {
                 (only, 1) => only,
                 _ => None,
             },
@@ -372,95 +273,6 @@ impl Log {
         Some((first, last))
     }
 
-    /// Whether any symbols of this module were copied into the log.
-    pub fn has_symbols(&self, module: ModuleId) -> bool {
-        self.symbol_blocks(module).next().is_some()
-    }
-
-    /// The sections of a module that were copied into the log, by name.
-    ///
-    /// # Errors
-    /// [`ReadError`] if a block of them is damaged; see [`Log::symbols_readable`] for the others.
-    pub fn symbols(&self, module: ModuleId) -> Result<Vec<Section>, ReadError> {
-        let (sections, error) = self.symbols_readable(module);
-        error.map_or(Ok(sections), Err)
-    }
-
-    /// The sections of a module that can be read whole, and the first error if others cannot.
-    pub fn symbols_readable(&self, module: ModuleId) -> (Vec<Section>, Option<ReadError>) {
-        let mut problem = None;
-        let mut pieces = Vec::new();
-        for block in self.symbol_blocks(module) {
-            match self.section_piece(block) {
-                Ok(piece) => pieces.push((piece, block)),
-                Err(error) => {
-                    problem.get_or_insert(error);
-                }
-            }
-        }
-        // Blocks may have been moved: their order says nothing.
-        pieces.sort_by(|(a, _), (b, _)| (&a.name, a.at).cmp(&(&b.name, b.at)));
-        let mut sections = Vec::new();
-        for pieces in pieces.chunk_by(|(a, _), (b, _)| a.name == b.name) {
-            match self.section(pieces) {
-                Ok(section) => sections.push(section),
-                Err(error) => {
-                    problem.get_or_insert(error);
-                }
-            }
-        }
-        (sections, problem)
-    }
-
-    fn symbol_blocks(&self, module: ModuleId) -> impl Iterator<Item = &BlockRecord> {
-        self.blocks.iter().filter(move |block| {
-            block.kind == BlockKind::Symbols.tag() && block.owner == module.as_u32()
-        })
-    }
-
-    /// What a piece of a section says of itself. Its block's checksum is not checked yet.
-    fn section_piece(&self, block: &BlockRecord) -> Result<SectionPiece, ReadError> {
-        let at = FileOffset(block.at);
-        let header = BlockHeader::decode(&self.bytes, block.at)?;
-        scan::check_block(&header, block)?;
-        let mut frames = Frames::new(header.payload(&self.bytes)?);
-        let raw = frames.next_frame().map_err(|source| ReadError::Frame { at, source })?;
-        let piece = meta::decode_section_piece(raw.unwrap_or_default());
-        piece.map_err(|source| ReadError::Record { at, source })
-    }
-
-    /// Puts a section's pieces together, which come in order.
-    fn section(&self, pieces: &[(SectionPiece, &BlockRecord)]) -> Result<Section, ReadError> {
-        let Some((first, block)) = pieces.first() else { return Ok(Section::default()) };
-        let mut section =
-            Section { name: first.name.clone(), address: first.address, bytes: Vec::new() };
-        let mismatch = |at: u64, have: usize| ReadError::Mismatch {
-            at: FileOffset(at),
-            found: format!("section {} with {have} bytes before this", first.name),
-            expected: format!("all of its {} bytes, in order", first.total_len),
-        };
-        for (piece, block) in pieces {
-            let at = FileOffset(block.at);
-            let have = section.bytes.len();
-            if (piece.at, piece.total_len, piece.address)
-                != (have as u64, first.total_len, first.address)
-            {
-                return Err(mismatch(block.at, have));
-            }
-            let mut frames = Frames::new(self.block_payload(block)?);
-            let frame = |source| ReadError::Frame { at, source };
-            frames.next_frame().map_err(frame)?;
-            section
-                .bytes
-                .extend_from_slice(frames.next_frame().map_err(frame)?.unwrap_or_default());
-        }
-        if section.bytes.len() as u64 == first.total_len {
-            Ok(section)
-        } else {
-            Err(mismatch(block.at, section.bytes.len()))
-        }
-    }
-
     /// The checked payload of a block that is no chunk.
     fn block_payload(&self, record: &BlockRecord) -> Result<&[u8], ReadError> {
         let header = BlockHeader::decode(&self.bytes, record.at)?;
@@ -484,14 +296,6 @@ impl Log {
         let header = BlockHeader::decode(&self.bytes, entry.offset.0)?;
         Ok(header.checked_payload(&self.bytes)?)
     }
-}
-
-fn mismatch(
-    at: FileOffset,
-    found: &impl std::fmt::Debug,
-    expected: &impl std::fmt::Debug,
-) -> ReadError {
-    ReadError::Mismatch { at, found: format!("{found:?}"), expected: format!("{expected:?}") }
 }
 
 fn open_bytes(path: &Path) -> Result<LogBytes, OpenError> {

@@ -4,9 +4,12 @@
 //! before an event names it; a reader applies the entries in any order per table, so that even a
 //! log that ends in mid-air has a name for everything that its events name.
 
+mod rows;
+
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
+use rows::Rows;
 
 use crate::id::{CallSiteId, ModuleId, StackId, StringId};
 
@@ -91,10 +94,6 @@ impl TableEntry {
 /// The most rows that any table may have.
 pub const TABLE_LEN_MAX: usize = 1 << 28;
 
-/// The longest run of missing rows, left by damage, that a reader puts up with. Together with the
-/// size of the log it bounds what a hostile log can make a reader allocate.
-pub const TABLE_HOLE_MAX: usize = 1 << 20;
-
 /// An entry cannot be what a writer wrote.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -128,10 +127,10 @@ pub enum TableError {
 /// Row 0 of strings, call sites and stacks stands for "nothing" and is always there.
 #[derive(Clone, Debug)]
 pub struct Tables {
-    strings: Vec<Option<Box<str>>>,
-    sites: Vec<Option<CallSite>>,
-    stacks: Vec<Option<StackNode>>,
-    modules: Vec<Option<Module>>,
+    strings: Rows<Box<str>>,
+    sites: Rows<CallSite>,
+    stacks: Rows<StackNode>,
+    modules: Rows<Module>,
     string_ids: HashMap<Box<str>, StringId, RandomState>,
     site_ids: HashMap<CallSite, CallSiteId, RandomState>,
     stack_ids: HashMap<StackNode, StackId, RandomState>,
@@ -147,10 +146,10 @@ impl Tables {
     /// Tables with nothing but their rows 0.
     pub fn new() -> Self {
         Self {
-            strings: vec![Some("".into())],
-            sites: vec![None],
-            stacks: vec![None],
-            modules: Vec::new(),
+            strings: Rows::new(Some("".into())),
+            sites: Rows::new(None),
+            stacks: Rows::new(None),
+            modules: Rows::default(),
             string_ids: HashMap::from_iter([("".into(), StringId::EMPTY)]),
             site_ids: HashMap::default(),
             stack_ids: HashMap::default(),
@@ -162,8 +161,7 @@ impl Tables {
         if let Some(&id) = self.string_ids.get(text) {
             return (id, None);
         }
-        let id = StringId::new(next_number(self.strings.len()));
-        self.strings.push(Some(text.into()));
+        let id = StringId::new(self.strings.push(text.into()));
         self.string_ids.insert(text.into(), id);
         (id, Some(TableEntry::String(id, text.to_owned())))
     }
@@ -173,8 +171,7 @@ impl Tables {
         if let Some(&id) = self.site_ids.get(&site) {
             return (id, None);
         }
-        let id = CallSiteId::new(next_number(self.sites.len()));
-        self.sites.push(Some(site));
+        let id = CallSiteId::new(self.sites.push(site));
         self.site_ids.insert(site, id);
         (id, Some(TableEntry::CallSite(id, site)))
     }
@@ -184,16 +181,14 @@ impl Tables {
         if let Some(&id) = self.stack_ids.get(&node) {
             return (id, None);
         }
-        let id = StackId::new(next_number(self.stacks.len()));
-        self.stacks.push(Some(node));
+        let id = StackId::new(self.stacks.push(node));
         self.stack_ids.insert(node, id);
         (id, Some(TableEntry::Stack(id, node)))
     }
 
     /// Adds a module, and gives the entry to write. Modules are not looked up by content.
     pub fn add_module(&mut self, module: Module) -> (ModuleId, TableEntry) {
-        let id = ModuleId::new(next_number(self.modules.len()));
-        self.modules.push(Some(module.clone()));
+        let id = ModuleId::new(self.modules.push(module.clone()));
         (id, TableEntry::Module(id, module))
     }
 
@@ -204,38 +199,38 @@ impl Tables {
     pub fn apply(&mut self, entry: TableEntry) -> Result<(), TableError> {
         match entry {
             TableEntry::String(id, text) => {
-                put(&mut self.strings, id.as_u32(), text.clone().into_boxed_str())?;
+                self.strings.put(id.as_u32(), text.clone().into_boxed_str())?;
                 self.string_ids.entry(text.into_boxed_str()).or_insert(id);
             }
             TableEntry::CallSite(id, site) => {
-                put(&mut self.sites, id.as_u32(), site)?;
+                self.sites.put(id.as_u32(), site)?;
                 self.site_ids.entry(site).or_insert(id);
             }
             TableEntry::Stack(id, node) => {
                 if node.parent >= id {
                     return Err(TableError::StackOrder { stack: id, parent: node.parent });
                 }
-                put(&mut self.stacks, id.as_u32(), node)?;
+                self.stacks.put(id.as_u32(), node)?;
                 self.stack_ids.entry(node).or_insert(id);
             }
-            TableEntry::Module(id, module) => put(&mut self.modules, id.as_u32(), module)?,
+            TableEntry::Module(id, module) => self.modules.put(id.as_u32(), module)?,
         }
         Ok(())
     }
 
     /// The string with this identifier.
     pub fn string(&self, id: StringId) -> Option<&str> {
-        self.strings.get(id.index())?.as_deref()
+        self.strings.get(id.index()).map(|text| &**text)
     }
 
     /// The call site with this identifier.
     pub fn site(&self, id: CallSiteId) -> Option<&CallSite> {
-        self.sites.get(id.index())?.as_ref()
+        self.sites.get(id.index())
     }
 
     /// The stack with this identifier: its innermost frame and its parent.
     pub fn stack(&self, id: StackId) -> Option<StackNode> {
-        *self.stacks.get(id.index())?
+        self.stacks.get(id.index()).copied()
     }
 
     /// The call sites of a stack, innermost first; empty for [`StackId::UNKNOWN`].
@@ -251,61 +246,35 @@ impl Tables {
 
     /// The module with this identifier.
     pub fn module(&self, id: ModuleId) -> Option<&Module> {
-        self.modules.get(id.index())?.as_ref()
+        self.modules.get(id.index())
     }
 
     /// Every module, by identifier.
     pub fn modules(&self) -> impl Iterator<Item = (ModuleId, &Module)> {
-        let numbered = (0..).map(ModuleId::new).zip(&self.modules);
-        numbered.filter_map(|(id, module)| Some((id, module.as_ref()?)))
+        self.modules.iter().map(|(number, module)| (ModuleId::new(number), module))
     }
 
     /// How many rows the table of stacks has, the empty row 0 included.
     pub fn stack_count(&self) -> usize {
-        self.stacks.len()
+        self.stacks.len() + 1
     }
 
     /// How many rows the table of call sites has, the empty row 0 included.
     pub fn site_count(&self) -> usize {
-        self.sites.len()
+        self.sites.len() + 1
     }
 
     /// Every entry, in an order in which a reader can apply them.
     pub fn entries(&self) -> impl Iterator<Item = TableEntry> + '_ {
-        let strings = (0..).zip(&self.strings).skip(1).filter_map(|(n, text)| {
-            Some(TableEntry::String(StringId::new(n), text.as_deref()?.to_owned()))
-        });
+        let strings = self.strings.iter().skip(1);
+        let strings =
+            strings.map(|(n, text)| TableEntry::String(StringId::new(n), text.to_string()));
         let modules = self.modules().map(|(id, module)| TableEntry::Module(id, module.clone()));
-        let sites = (0..)
-            .zip(&self.sites)
-            .filter_map(|(n, site)| Some(TableEntry::CallSite(CallSiteId::new(n), (*site)?)));
-        let stacks = (0..)
-            .zip(&self.stacks)
-            .filter_map(|(n, node)| Some(TableEntry::Stack(StackId::new(n), (*node)?)));
+        let sites = self.sites.iter();
+        let sites = sites.map(|(n, site)| TableEntry::CallSite(CallSiteId::new(n), *site));
+        let stacks = self.stacks.iter();
+        let stacks = stacks.map(|(n, node)| TableEntry::Stack(StackId::new(n), *node));
         strings.chain(modules).chain(sites).chain(stacks)
-    }
-}
-
-fn next_number(len: usize) -> u32 {
-    u32::try_from(len).expect("a process mints fewer than 2^32 table rows: memory ends before")
-}
-
-fn put<T: PartialEq>(rows: &mut Vec<Option<T>>, number: u32, row: T) -> Result<(), TableError> {
-    let index = number as usize;
-    let limit = TABLE_LEN_MAX.min(rows.len() + TABLE_HOLE_MAX);
-    if index >= limit {
-        return Err(TableError::TooLarge { found: number, limit });
-    }
-    if index >= rows.len() {
-        // A hole is possible: the entry in it was in a damaged block.
-        rows.resize_with(index + 1, || None);
-    }
-    match &rows[index] {
-        Some(present) if *present != row => Err(TableError::Conflict { number }),
-        _ => {
-            rows[index] = Some(row);
-            Ok(())
-        }
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Record(args) => record::run(&args, shared),
         Command::Analyze(args) => analyze::run(&args, shared),
         Command::Explain(args) => explain::run(&args, shared),
-        Command::View(args) => view::run(&args),
+        Command::View(args) => view::run(&args, shared),
         Command::Query(args) => query::run(&args, shared),
         Command::Info(args) => info::run(&args),
         Command::Dump(args) => dump::run(&args),

@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+pub(crate) use mmtrace_analyzer::quantity::duration;
+
 /// A number of bytes: `4096`, `64K`, `512M`, `2GiB`. Units are powers of 1024.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Bytes(pub(crate) u64);
@@ -99,16 +101,6 @@ pub(crate) fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{plural}", count(number))
 }
 
-/// A length of time as people read it: `1.204 s`, `35.1 ms`.
-pub(crate) fn duration(ns: u64) -> String {
-    match ns {
-        0..1_000 => format!("{ns} ns"),
-        1_000..1_000_000 => format!("{}.{} us", ns / 1_000, ns / 100 % 10),
-        1_000_000..1_000_000_000 => format!("{}.{} ms", ns / 1_000_000, ns / 100_000 % 10),
-        _ => format!("{}.{:03} s", ns / 1_000_000_000, ns / 1_000_000 % 1_000),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,9 +132,6 @@ mod tests {
 
     #[test]
     fn quantities_read_well() {
-        assert_eq!(duration(950), "950 ns");
-        assert_eq!(duration(35_149_000), "35.1 ms");
-        assert_eq!(duration(1_204_900_000), "1.204 s");
         assert_eq!(counted(1, "thread"), "1 thread");
         assert_eq!(counted(12_000, "event"), "12,000 events");
         assert_eq!(counted(2, "access"), "2 accesses");

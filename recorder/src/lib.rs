@@ -90,6 +90,8 @@ mod primitive;
 mod record;
 #[cfg(feature = "record")]
 mod session;
+#[cfg(any(feature = "record", feature = "go-runtime"))]
+mod slot_writer;
 #[cfg(feature = "record")]
 mod stack;
 #[cfg(any(feature = "record", feature = "go-runtime"))]

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use mmtrace_analyzer::{Progress, Silent};
 use mmtrace_format::Log;
 
 use crate::engine::causality::{Causality, Cone};
@@ -24,17 +25,30 @@ pub const EDGES_UNASKED: u64 = 4_000_000;
 const ANSWERS_BETWEEN: u32 = 16;
 
 /// An engine that answers requests.
-#[derive(Debug)]
 pub struct Desk<'log> {
     log: &'log Log,
     engine: Engine<'log>,
     answers: u32,
+    /// Is told how far an answer is that takes long.
+    progress: &'log dyn Progress,
+}
+
+impl std::fmt::Debug for Desk<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk").field("engine", &self.engine).finish_non_exhaustive()
+    }
 }
 
 impl<'log> Desk<'log> {
     /// A desk that knows what this index knows.
     pub fn new(log: &'log Log, index: Arc<Index>) -> Self {
-        Self { log, engine: Engine::new(log, index), answers: 0 }
+        Self { log, engine: Engine::new(log, index), answers: 0, progress: &Silent }
+    }
+
+    /// The same, telling how far an answer is that takes long.
+    #[must_use]
+    pub fn with_progress(self, progress: &'log dyn Progress) -> Self {
+        Self { progress, ..self }
     }
 
     /// The log's lanes, as the index has them. Groups are named if `with_symbols`.
@@ -104,7 +118,7 @@ impl<'log> Desk<'log> {
                 })
             }
             Request::Perfetto { path, window, rows } => {
-                let written = export::perfetto(&mut self.engine, window, &rows);
+                let written = export::perfetto(&mut self.engine, window, &rows, self.progress);
                 let written = written.and_then(|text| std::fs::write(&path, text));
                 Answer::Said(match written {
                     Ok(()) => format!("written to {}: opens in the Perfetto UI", path.display()),

@@ -18,6 +18,7 @@ pub mod export;
 pub mod feed;
 pub mod index;
 pub mod keymap;
+pub mod line;
 pub mod marks;
 pub mod message;
 pub mod model;

@@ -16,6 +16,7 @@ use crate::engine::findings::{Card, Findings};
 use crate::engine::search::Matches;
 use crate::engine::{Moment, causality::Hop};
 use crate::keymap::Keymap;
+use crate::line::Line;
 use crate::marks::Note;
 use crate::page::{Page, PageRequest, Row, Window};
 use crate::theme::{Palette, Theme};
@@ -52,7 +53,7 @@ pub enum Overlay {
     /// The actions by name: what was typed, and which match is chosen.
     Palette {
         /// What was typed.
-        text: String,
+        line: Line,
         /// Which of the matches.
         chosen: usize,
     },
@@ -61,7 +62,7 @@ pub enum Overlay {
         /// The action.
         action: Action,
         /// What was typed.
-        text: String,
+        line: Line,
     },
 }
 

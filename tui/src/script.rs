@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mmtrace_analyzer::Silent;
+use mmtrace_analyzer::{Progress, Silent};
 use mmtrace_format::Log;
 use ratatui::buffer::Buffer;
 
@@ -115,10 +115,32 @@ pub fn run_script(
     script: &str,
     options: &ScriptOptions,
 ) -> Result<ScriptOutput, ScriptError> {
+    run_script_watched(log, script, options, &Silent)
+}
+
+/// The same, telling how far it is with what takes long.
+///
+/// # Errors
+/// As [`run_script`].
+pub fn run_script_watched(
+    log: &Log,
+    script: &str,
+    options: &ScriptOptions,
+    progress: &dyn Progress,
+) -> Result<ScriptOutput, ScriptError> {
     let steps = parse(script)?;
     let begin = Instant::now();
-    let (index, _) = open_or_build(log, &mut |_, _| true)?;
-    let mut stage = Stage::new(log, Desk::new(log, Arc::new(index)), options);
+    progress.phase("indexing", 100);
+    let mut percent = 0;
+    let (index, _) = open_or_build(log, &mut |done, of| {
+        let now = (done * 100 / of.max(1)) as u64;
+        progress.advance(now.saturating_sub(percent));
+        percent = now.max(percent);
+        true
+    })?;
+    let desk = Desk::new(log, Arc::new(index)).with_progress(progress);
+    let mut stage = Stage::new(log, desk, options);
+    stage.progress = progress;
     let mut shots = Vec::new();
     let mut frames = Vec::new();
     stage.open(options);
@@ -200,6 +222,8 @@ pub fn parse_size(text: &str) -> Option<(u16, u16)> {
 /// A model and a desk that answers it at once.
 struct Stage<'log> {
     log: &'log Log,
+    /// Is told how far an analysis is.
+    progress: &'log dyn Progress,
     desk: Desk<'log>,
     model: Model,
     copied: Vec<String>,
@@ -219,6 +243,7 @@ impl<'log> Stage<'log> {
         model.message = problem;
         Self {
             log,
+            progress: &Silent,
             desk,
             model,
             copied: Vec::new(),
@@ -278,7 +303,7 @@ impl<'log> Stage<'log> {
             Request::Findings => {
                 self.has_findings = true;
                 let index = Arc::clone(self.desk.engine().index());
-                match findings::collect(self.log, &index, &Silent) {
+                match findings::collect(self.log, &index, self.progress) {
                     Ok(findings) => {
                         let findings = Arc::new(findings);
                         self.desk.set_findings(Arc::clone(&findings));

@@ -9,6 +9,7 @@ mod panes;
 
 use crate::action::{Action, Command};
 use crate::engine::details::DetailsRequest;
+use crate::line::Line;
 use crate::message::{Effect, Message, Request};
 use crate::model::{Model, Overlay, Pane};
 use crate::page::{OVERVIEW_COLUMNS_MAX, PageRequest};
@@ -120,7 +121,7 @@ fn command(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         Action::ExportPerfetto => keep::export_perfetto(model, argument, effects),
         Action::Help => model.overlay = Some(Overlay::Help(0)),
         Action::Palette => {
-            model.overlay = Some(Overlay::Palette { text: String::new(), chosen: 0 });
+            model.overlay = Some(Overlay::Palette { line: Line::default(), chosen: 0 });
         }
         Action::Theme => keep::theme(model),
         Action::Ascii => model.theme.ascii = !model.theme.ascii,

@@ -32,9 +32,9 @@ pub fn draw(model: &Model, buffer: &mut Buffer) {
     bars::status(model, layout.status, buffer);
     match &model.overlay {
         Some(Overlay::Help(scroll)) => overlay::help(model, *scroll, buffer),
-        Some(Overlay::Palette { text, chosen }) => overlay::palette(model, text, *chosen, buffer),
-        Some(Overlay::Prompt { action, text }) => {
-            overlay::prompt(model, *action, text, layout.status, buffer);
+        Some(Overlay::Palette { line, chosen }) => overlay::palette(model, line, *chosen, buffer),
+        Some(Overlay::Prompt { action, line }) => {
+            overlay::prompt(model, *action, line, layout.status, buffer);
         }
         None => {}
     }

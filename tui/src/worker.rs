@@ -106,15 +106,18 @@ struct Office {
 impl Office {
     fn run(self, queue: &Receiver<Job>) {
         let log = Arc::clone(&self.log);
-        let presence = build_in_memory(&log, Detail::Presence, &mut |_, _| true);
+        let presence = build_in_memory(&log, Detail::Presence, &mut self.watch("reading"));
+        self.say(Answer::Working("reading", String::new()));
         let index = match presence {
             Ok(index) => Arc::new(index),
+            Err(IndexError::Cancelled) => return,
             Err(error) => {
                 self.say(Answer::Said(error.to_string()));
                 return;
             }
         };
-        let mut desk = Desk::new(&log, Arc::clone(&index));
+        let exporting = News::new("export", &self.listener);
+        let mut desk = Desk::new(&log, Arc::clone(&index)).with_progress(&exporting);
         self.say(desk.lanes(false));
         let building = self.build_index();
         let (mut index, mut findings) = (index, None);
@@ -181,8 +184,12 @@ impl Office {
                         self.search(&index, findings.clone(), text, query);
                     }
                     Job::Request(request) => {
+                        let is_export = matches!(request, Request::Perfetto { .. });
                         if let Some(answer) = desk.answer(request) {
                             self.say(answer);
+                        }
+                        if is_export {
+                            self.say(Answer::Working("export", String::new()));
                         }
                     }
                 }
@@ -211,19 +218,24 @@ impl Office {
         }
     }
 
+    /// Says how far an index is, until the worker is stopped.
+    fn watch(&self, what: &'static str) -> impl FnMut(usize, usize) -> bool + use<> {
+        let (listener, stop) = (Arc::clone(&self.listener), Arc::clone(&self.stop));
+        let mut percent = 0;
+        move |done: usize, of: usize| {
+            let now = done * 100 / of.max(1);
+            if now != percent {
+                percent = now;
+                listener(Answer::Working(what, format!("{now}%")));
+            }
+            !stop.load(Ordering::Acquire)
+        }
+    }
+
     fn build_index(&self) -> Option<JoinHandle<()>> {
         let (log, jobs) = (Arc::clone(&self.log), self.jobs.clone());
-        let (listener, stop) = (Arc::clone(&self.listener), Arc::clone(&self.stop));
+        let mut watch = self.watch("indexing");
         self.beside("index", move || {
-            let mut percent = usize::MAX;
-            let mut watch = |done: usize, of: usize| {
-                let now = done * 100 / of.max(1);
-                if now != percent {
-                    percent = now;
-                    listener(Answer::Working("indexing", format!("{now}%")));
-                }
-                !stop.load(Ordering::Acquire)
-            };
             let index = open_or_build(&log, &mut watch).map(|(index, _)| Arc::new(index));
             let _ = jobs.send(Job::Index(index));
         })
@@ -231,7 +243,7 @@ impl Office {
 
     fn analyse(&self, index: &Arc<Index>) {
         let (log, jobs, index) = (Arc::clone(&self.log), self.jobs.clone(), Arc::clone(index));
-        let news = News { listener: Arc::clone(&self.listener), ..News::default() };
+        let news = News::new("analysing", &self.listener);
         self.beside("analysis", move || {
             let findings = findings::collect(&log, &index, &news).map(Arc::new);
             let _ = jobs.send(Job::Findings(findings));
@@ -275,20 +287,18 @@ impl Office {
     }
 }
 
-/// Tells the screen how far an analysis is.
+/// Tells the screen how far something is.
 struct News {
+    what: &'static str,
     listener: Listener,
     phase: std::sync::Mutex<(&'static str, u64)>,
     done: AtomicU64,
 }
 
-impl Default for News {
-    fn default() -> Self {
-        Self {
-            listener: Arc::new(|_| true),
-            phase: std::sync::Mutex::new(("", 0)),
-            done: AtomicU64::new(0),
-        }
+impl News {
+    fn new(what: &'static str, listener: &Listener) -> Self {
+        let (listener, phase) = (Arc::clone(listener), std::sync::Mutex::new(("", 0)));
+        Self { what, listener, phase, done: AtomicU64::new(0) }
     }
 }
 
@@ -298,7 +308,7 @@ impl Progress for News {
             *phase = (name, total);
         }
         self.done.store(0, Ordering::Relaxed);
-        (self.listener)(Answer::Working("analysing", name.to_owned()));
+        (self.listener)(Answer::Working(self.what, name.to_owned()));
     }
 
     fn advance(&self, steps: u64) {
@@ -308,7 +318,7 @@ impl Progress for News {
         let percent = |done: u64| done * 100 / total.max(1);
         if percent(before) != percent(before + steps) {
             let text = format!("{name} {}%", percent(before + steps).min(100));
-            (self.listener)(Answer::Working("analysing", text));
+            (self.listener)(Answer::Working(self.what, text));
         }
     }
 }

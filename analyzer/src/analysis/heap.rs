@@ -21,7 +21,7 @@ pub(super) fn findings(history: &HeapHistory, symbols: &mut Symbols<'_>) -> Vec<
     let matters = |site: &&SiteHistory| {
         site.growth.is_leak()
             && site.confidence >= CONFIDENCE_MIN
-            && site.live_at_end_bytes >= least.max(1)
+            && site.grown_bytes >= least.max(1)
     };
     let mut growing: Vec<&SiteHistory> = history.sites.iter().filter(matters).collect();
     growing.sort_by_key(|site| (std::cmp::Reverse(site.slope_bytes_per_second), site.stack));

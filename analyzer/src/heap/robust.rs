@@ -69,6 +69,20 @@ pub(crate) fn falls(values: &[f64], depth: f64) -> Vec<usize> {
     falls
 }
 
+#[expect(clippy::cast_precision_loss, reason = "shapes do not depend on the 53rd bit of a size")]
+pub(crate) fn to_f64(number: u64) -> f64 {
+    number as f64
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "shares of BINS_MAX, rounded up"
+)]
+pub(crate) fn to_index(bins: f64) -> usize {
+    bins as usize
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

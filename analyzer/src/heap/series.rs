@@ -31,6 +31,12 @@ impl BinWidth {
         self.shift = (self.shift + 1).min(63);
     }
 
+    /// How long a bin is.
+    #[expect(clippy::cast_precision_loss, reason = "a power of two")]
+    pub(crate) fn ns(self) -> f64 {
+        (1_u64 << self.shift) as f64
+    }
+
     /// When a bin ends.
     pub(crate) fn end_of(self, bin: u32) -> Timestamp {
         Timestamp::from_ns((u64::from(bin) + 1) << self.shift)
@@ -124,17 +130,10 @@ impl Series {
 
     /// Every bin from the site's first to `last`, quiet ones included.
     pub(crate) fn to_curve(&self, last: u32) -> Curve {
-        self.to_curve_until(self.bins.last().map_or(last, |bin| bin.number.max(last)))
-    }
-
-    /// The same, without what came after `last`.
-    pub(crate) fn to_curve_until(&self, last: u32) -> Curve {
-        let Some(first) = self.bins.first().filter(|first| first.number <= last) else {
-            return Curve::default();
-        };
+        let Some(first) = self.bins.first() else { return Curve::default() };
         let mut curve = Curve { first_bin: first.number, ..Curve::default() };
         let mut live = 0_i64;
-        for bin in self.bins.iter().take_while(|bin| bin.number <= last) {
+        for bin in &self.bins {
             curve.fill_to(bin.number, live);
             curve.high.push(clamp(live.saturating_add(bin.high)));
             curve.low.push(clamp(live.saturating_add(bin.low)));

@@ -11,9 +11,10 @@ use std::fmt;
 use crate::finding::{
     Evidence, Finding, FindingKind, GrowthEvidence, RaceEvidence, RaceSide, thread_in_words,
 };
+use crate::quantity::{duration, grouped, size};
 use crate::report::{Report, ReportedGap, Summary, Verdict};
 use crate::symbol::{Frame, Place, program_frame};
-use page::{Page, Painted, Tone, counted, duration, grouped, paint, size};
+use page::{Page, Painted, Tone, counted, paint};
 
 /// The text of a source line, if there is one: file as recorded, line from 1.
 pub type SourceLines<'a> = &'a dyn Fn(&str, u32) -> Option<String>;

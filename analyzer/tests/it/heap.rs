@@ -9,29 +9,9 @@ use std::collections::VecDeque;
 use mmtrace_analyzer::heap::{GrowthVerdict, Limits, LiveHeap, SiteHistory};
 use mmtrace_format::{Event, EventKind, StackId, Timestamp};
 
+use crate::random::Random;
+
 const SEEDS: u64 = 60;
-
-/// `SplitMix64`: small, seeded, the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// A number from `low` to `high`, both included.
-    fn range(&mut self, low: u64, high: u64) -> u64 {
-        low + self.next() % (high - low + 1)
-    }
-
-    fn percent(&mut self, chance: u64) -> bool {
-        self.range(1, 100) <= chance
-    }
-}
 
 /// The heap of a program that runs one pattern at one site, moment by moment.
 struct Program {
@@ -365,4 +345,50 @@ fn the_slope_of_a_leak_is_what_it_loses_a_second() {
     // 1000 bytes on average every millisecond on average.
     assert!((900_000..1_100_000).contains(&site.slope_bytes_per_second), "{site:?}");
     assert!(site.confidence > 0.8, "{site:?}");
+}
+
+/// Grows, then shrinks, to the end of the recording.
+fn falling(program: &mut Program) {
+    let rising = program.steps * program.random.range(10, 85) / 100;
+    let kept = rising * program.random.range(0, 80) / 100;
+    let mut blocks = Vec::new();
+    for step in 0..program.steps {
+        program.tick();
+        if step < rising {
+            blocks.push(program.alloc());
+        } else {
+            let left = rising - (rising - kept) * (step + 1 - rising) / (program.steps - rising);
+            while blocks.len() as u64 > left {
+                let any = program.random.range(0, blocks.len() as u64 - 1);
+                let block = blocks.swap_remove(usize::try_from(any).unwrap());
+                program.free(block);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_falls_in_the_end_is_never_called_a_leak() {
+    for seed in 2_000..2_000 + 4 * SEEDS {
+        let mut program = Program::new(seed);
+        program.is_busy = seed % 2 == 1;
+        falling(&mut program);
+        let site = program.history();
+        assert!(!site.growth.is_leak(), "seed {seed}: {site:?}");
+    }
+}
+
+#[test]
+fn a_handful_of_blocks_is_no_trend() {
+    for count in 1..8 {
+        let mut program = Program::new(count);
+        for step in 0..program.steps {
+            program.now_ns += program.step_ns;
+            if step % (program.steps / count) == 0 {
+                program.alloc();
+            }
+        }
+        let site = program.history();
+        assert!(!site.growth.is_leak(), "{count} blocks: {site:?}");
+    }
 }

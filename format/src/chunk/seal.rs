@@ -8,7 +8,8 @@ use super::access_lane::{AccessEncoder, CONTEXTS_MAX, LaneAccess};
 use super::codec::Compressor;
 use super::sync_lane::SyncEncoder;
 use super::{AccessContext, CHUNK_HEADER_LEN, CHUNK_WORDS_MAX, Fragment, encode_fragments};
-use crate::event::word::{self, CONTEXT_COUNT_MAX, Record, WordError};
+use crate::access::Access;
+use crate::event::word::{self, CONTEXT_COUNT_MAX, Form, WordError};
 use crate::event::{Event, EventKind};
 use crate::id::{StreamId, ThreadId};
 use crate::units::Timestamp;
@@ -137,23 +138,28 @@ impl SealScratch {
         }
         let mut at = 0;
         while let Some(&first) = raw.words.get(at) {
-            if word::is_short_access(first) {
-                let (kind, index, address) = word::split_access(first);
-                let context = self.raw_contexts[usize::from(index)];
-                if context == UNDEFINED {
-                    return Err(SealError::Context { at, context: index });
+            at = match word::form_of(first) {
+                Form::Short => {
+                    let (kind, index, address) = word::split_access(first);
+                    let context = self.raw_contexts[usize::from(index)];
+                    if context == UNDEFINED {
+                        return Err(SealError::Context { at, context: index });
+                    }
+                    self.accesses.push(LaneAccess { address, size: 0, context, kind });
+                    at + 1
                 }
-                self.accesses.push(LaneAccess { address, size: 0, context, kind });
-                at += 1;
-                continue;
-            }
-            if word::is_event(first) {
-                at = self.take_event(raw.words, at, first)?;
-                continue;
-            }
-            let (record, next) = word::decode_record(raw.words, at)?;
-            self.take(record);
-            at = next;
+                Form::Event => self.take_event(raw.words, at, first)?,
+                Form::Context => {
+                    let (index, context, next) = word::decode_context(raw.words, at, first)?;
+                    self.raw_contexts[usize::from(index)] = self.context_id(context);
+                    next
+                }
+                Form::Long => {
+                    let (access, next) = word::decode_long(raw.words, at, first)?;
+                    self.take_long(access);
+                    next
+                }
+            };
         }
         Ok(())
     }
@@ -181,22 +187,13 @@ impl SealScratch {
         }
     }
 
-    fn take(&mut self, record: Record) {
-        match record {
-            Record::Context(index, context) => {
-                self.raw_contexts[usize::from(index)] = self.context_id(context);
-            }
-            Record::Long(access) => {
-                // Long for want of a short form, or for its size: only the latter stays long.
-                let short_size = u32::try_from(access.size).unwrap_or(0);
-                let context = AccessContext { stack: access.stack, size: short_size };
-                let context = self.context_id(context);
-                let (address, size) = (access.address.0, access.size);
-                self.accesses.push(LaneAccess { address, size, context, kind: access.kind });
-            }
-            // The caller takes these faster.
-            Record::Short(..) | Record::Event(_) => {}
-        }
+    fn take_long(&mut self, access: Access) {
+        // Long for want of a short form, or for its size: only the latter stays long.
+        let short_size = u32::try_from(access.size).unwrap_or(0);
+        let context = AccessContext { stack: access.stack, size: short_size };
+        let context = self.context_id(context);
+        let (address, size) = (access.address.0, access.size);
+        self.accesses.push(LaneAccess { address, size, context, kind: access.kind });
     }
 
     /// The last event is a switch to `thread`.

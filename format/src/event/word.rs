@@ -162,49 +162,25 @@ pub fn decode_record(words: &[u64], at: usize) -> Result<(Record, usize), WordEr
     let Some(&first) = words.get(at) else {
         return Err(WordError::Truncated { at, needed: 1, available: 0 });
     };
-    if is_short_access(first) {
-        let (kind, context, address) = split_access(first);
-        return Ok((Record::Short(kind, context, address), at + 1));
-    }
-    decode_wide_record(words, at, first)
-}
-
-fn decode_wide_record(words: &[u64], at: usize, first: u64) -> Result<(Record, usize), WordError> {
-    let tag = tag_of(first);
-    let detail = (first >> 32) as u32 & DETAIL_MAX;
-    let stack = StackId::new(first as u32);
-    match tag {
-        TAG_CONTEXT => {
-            let operands = operands(words, at, 1)?;
-            let index = u16::try_from(detail).ok().filter(|&i| usize::from(i) < CONTEXT_COUNT_MAX);
-            let index = index.ok_or(WordError::Field {
-                at,
-                what: "context index",
-                found: u64::from(detail),
-            })?;
-            let size = u32::try_from(operands[0]).map_err(|_| WordError::Field {
-                at,
-                what: "context size",
-                found: operands[0],
-            })?;
-            Ok((Record::Context(index, AccessContext { stack, size }), at + 2))
+    Ok(match form_of(first) {
+        Form::Short => {
+            let (kind, context, address) = split_access(first);
+            (Record::Short(kind, context, address), at + 1)
         }
-        TAG_LONG_ACCESS => {
-            let operands = operands(words, at, 2)?;
-            if detail > 7 {
-                let found = u64::from(detail);
-                return Err(WordError::Field { at, what: "access kind", found });
-            }
-            let kind = AccessKind::from_tag(detail as u8);
-            let access = Access { kind, address: Address(operands[0]), size: operands[1], stack };
-            Ok((Record::Long(access), at + 3))
+        Form::Context => {
+            let (index, context, next) = decode_context(words, at, first)?;
+            (Record::Context(index, context), next)
         }
-        _ => {
+        Form::Long => {
+            let (access, next) = decode_long(words, at, first)?;
+            (Record::Long(access), next)
+        }
+        Form::Event => {
             let mut event = Event::new(EventKind::Unknown);
             let next = decode_event(words, at, first, &mut event)?;
-            Ok((Record::Event(event), next))
+            (Record::Event(event), next)
         }
-    }
+    })
 }
 
 /// What kind of record begins with this word, which is no short access: [`TAG_CONTEXT`],
@@ -214,10 +190,70 @@ pub(crate) const fn tag_of(first: u64) -> u8 {
     (first >> 56) as u8
 }
 
-/// Whether a record that begins with this word is an event, if it is anything.
+/// What a record is by its first word, if it is anything: it says which function decodes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// One word: [`split_access`].
+    Short,
+    /// [`decode_context`].
+    Context,
+    /// [`decode_long`].
+    Long,
+    /// [`decode_event`].
+    Event,
+}
+
+/// The form of the record that begins with this word.
 #[inline]
-pub(crate) const fn is_event(first: u64) -> bool {
-    !is_short_access(first) && !matches!(tag_of(first), TAG_CONTEXT | TAG_LONG_ACCESS)
+pub(crate) const fn form_of(first: u64) -> Form {
+    if is_short_access(first) {
+        return Form::Short;
+    }
+    match tag_of(first) {
+        TAG_CONTEXT => Form::Context,
+        TAG_LONG_ACCESS => Form::Long,
+        _ => Form::Event,
+    }
+}
+
+/// The index of a context, what it is, and the index of the next record.
+pub(crate) fn decode_context(
+    words: &[u64],
+    at: usize,
+    first: u64,
+) -> Result<(u16, AccessContext, usize), WordError> {
+    let operands = operands(words, at, 1)?;
+    let detail = detail_of(first);
+    let index = u16::try_from(detail).ok().filter(|&i| usize::from(i) < CONTEXT_COUNT_MAX);
+    let index =
+        index.ok_or(WordError::Field { at, what: "context index", found: u64::from(detail) })?;
+    let size = u32::try_from(operands[0]).map_err(|_| WordError::Field {
+        at,
+        what: "context size",
+        found: operands[0],
+    })?;
+    Ok((index, AccessContext { stack: StackId::new(first as u32), size }, at + 2))
+}
+
+/// An access of the long form, and the index of the next record.
+pub(crate) fn decode_long(
+    words: &[u64],
+    at: usize,
+    first: u64,
+) -> Result<(Access, usize), WordError> {
+    let operands = operands(words, at, 2)?;
+    let detail = detail_of(first);
+    if detail > 7 {
+        return Err(WordError::Field { at, what: "access kind", found: u64::from(detail) });
+    }
+    let kind = AccessKind::from_tag(detail as u8);
+    let (address, size) = (Address(operands[0]), operands[1]);
+    Ok((Access { kind, address, size, stack: StackId::new(first as u32) }, at + 3))
+}
+
+#[inline]
+const fn detail_of(first: u64) -> u32 {
+    (first >> 32) as u32 & DETAIL_MAX
 }
 
 /// Decodes an event in place, and gives the index of the next record: for those who decode millions,
@@ -236,7 +272,7 @@ pub(crate) fn decode_event(
     let kind = EventKind::from_tag(tag).filter(|&kind| kind != EventKind::Unknown);
     let kind = kind.ok_or(WordError::UnknownTag { at, tag })?;
     let shape = kind.shape();
-    let detail = (first >> 32) as u32 & DETAIL_MAX;
+    let detail = detail_of(first);
     if detail != 0 && !shape.has(Slot::Detail) {
         return Err(WordError::Field { at, what: "detail", found: u64::from(detail) });
     }

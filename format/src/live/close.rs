@@ -28,8 +28,9 @@ use std::io;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use super::space::{Space, free_block};
-use super::{LiveLog, lock, stop_reason};
+use super::disk::stop_reason;
+use super::space::{PlacedChunk, Space, free_block};
+use super::{LiveLog, lock};
 use crate::chunk::codec::LEVEL_RECORDING;
 use crate::chunk::{Chunk, SealScratch, seal};
 use crate::layout::block::block_len;
@@ -219,7 +220,7 @@ impl LiveLog {
                 }
                 let header = scan::chunk_block(&chunk.header.summary(), 0, 0, 0);
                 let header = self.append_last(space, header, &chunk.bytes)?;
-                space.chunks.push_back(super::PlacedChunk { header, is_committed: true });
+                space.chunks.push_back(PlacedChunk { header, is_committed: true });
             }
         }
         Ok(())

@@ -13,7 +13,9 @@ use crate::event::text::Line;
 use crate::event::word::{RECORD_WORDS_MAX, encode_event};
 use crate::event::{Event, EventKind};
 use crate::id::{StreamId, StringId, ThreadId};
+use crate::layout::BLOCK_HEADER_LEN;
 use crate::log::{GapReason, Log};
+use crate::table::TableEntry;
 
 fn options() -> LiveOptions {
     LiveOptions { slot_len: 4096, ..LiveOptions::default() }

@@ -236,7 +236,7 @@ impl IndexContents {
         let expected = last.map_or(PAGE_LEN, |last| last.offset.0 + block_len(last.payload_len));
         check_place(offset.0, payload_len, expected, index_at)?;
         let at = offset.0;
-        let found = summary.fragment_count;
+        let found = summary.fragments;
         // Every fragment takes at least four bytes of its chunk.
         let limit = payload_len / 4;
         if u64::from(found) > limit {

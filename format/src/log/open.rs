@@ -246,26 +246,13 @@ impl Log {
 
     /// Reads all table blocks, and the entries that were in a slot.
     fn read_tables(&mut self, entries: Vec<TableEntry>) {
-        let mut records: Vec<BlockRecord> = self.blocks_of(BlockKind::Table).copied().collect();
+        let records: Vec<BlockRecord> = self.blocks_of(BlockKind::Table).copied().collect();
         let mut tables = std::mem::take(&mut self.tables);
-        // A late block may lie in a hole near the beginning: what is too far ahead of the others is
-        // read once they are.
-        loop {
-            let mut failed = Vec::new();
-            let before = records.len();
-            for record in records {
-                if let Err(error) = self.read_table_block(&record, &mut tables) {
-                    failed.push((record, error));
-                }
+        for record in records {
+            if let Err(error) = self.read_table_block(&record, &mut tables) {
+                let gap = Gap::new(GapReason::DamagedTable, FileOffset(record.at));
+                self.gaps.push(gap.with_detail(error));
             }
-            if failed.is_empty() || failed.len() == before {
-                for (record, error) in failed {
-                    let gap = Gap::new(GapReason::DamagedTable, FileOffset(record.at));
-                    self.gaps.push(gap.with_detail(error));
-                }
-                break;
-            }
-            records = failed.into_iter().map(|(record, _)| record).collect();
         }
         self.tables = tables;
         for entry in entries {

@@ -38,7 +38,7 @@ impl ChunkRow {
             it.last_time.ns,
             u64::from(it.sync_count),
             u64::from(it.access_count),
-            u64::from(it.fragment_count),
+            u64::from(it.fragments),
         ]
     }
 }
@@ -87,7 +87,7 @@ impl Directory {
                 last_time: Timestamp::from_ns(last_time),
                 sync_count: small(counts[0])?,
                 access_count: small(counts[1])?,
-                fragment_count: small(counts[2])?,
+                fragments: small(counts[2])?,
             };
             rows.push(ChunkRow { offset: FileOffset(offset), payload_len, summary, threads });
         }
@@ -116,7 +116,7 @@ impl From<ChunkRecord> for ChunkRow {
                 sync_count: record.sync_count,
                 access_count: record.access_count,
                 // A frame has at most 16 MiB.
-                fragment_count: record.fragments.len() as u32,
+                fragments: record.fragments.len() as u32,
             },
             threads,
         }

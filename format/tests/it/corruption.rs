@@ -190,7 +190,7 @@ fn a_lost_chunk_costs_only_its_own_events() {
     );
     let kept: usize = read_all(&log).lines.values().map(Vec::len).sum();
     let all: usize = whole.lines.values().map(Vec::len).sum();
-    let switches = u64::from(entry.header.fragment_count);
+    let switches = u64::from(entry.header.fragments);
     let cost = (all - kept) as u64;
     assert!(cost <= entry.record_count() && cost + switches >= entry.record_count());
 }

@@ -8,4 +8,5 @@ mod document;
 mod golden;
 mod roundtrip;
 mod support;
+mod tables;
 mod versions;

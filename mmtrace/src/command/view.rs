@@ -9,18 +9,19 @@ use anyhow::{Context as _, anyhow};
 use mmtrace_tui::export;
 use mmtrace_tui::keymap::Keymap;
 use mmtrace_tui::model::Link;
-use mmtrace_tui::script::{ScriptError, ScriptOptions, ScriptOutput, Shot, run_script};
+use mmtrace_tui::script::{ScriptError, ScriptOptions, ScriptOutput, Shot, run_script_watched};
 use mmtrace_tui::theme::{Palette, Theme};
 use mmtrace_tui::{RunError, ViewOptions};
 
-use crate::args::{ScreenForm, ThemeName, View};
+use crate::args::{ScreenForm, Shared, ThemeName, View};
 use crate::command::analyze::speaks_utf8;
 use crate::exit::{Failure, Outcome, note};
 use crate::inputs;
 use crate::output::{Output, unwritten};
+use crate::progress::Bars;
 
 /// Opens the explorer, or runs its script.
-pub(crate) fn run(args: &View) -> Result<Outcome, Failure> {
+pub(crate) fn run(args: &View, shared: Shared) -> Result<Outcome, Failure> {
     let (path, link) = split_link(&args.log)?;
     let keymap = Arc::new(keymap(args.keys.as_deref())?);
     let theme = Theme { palette: palette(args.theme), ascii: args.ascii || !speaks_utf8() };
@@ -29,7 +30,7 @@ pub(crate) fn run(args: &View) -> Result<Outcome, Failure> {
         let palette = args.theme.map_or(Palette::Dark, |name| palette(Some(name)));
         let theme = Theme { palette, ascii: args.ascii };
         let options = ScriptOptions { size: args.size, theme, keymap, link };
-        return scripted(args, &path, &options);
+        return scripted(args, &path, &options, shared);
     }
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         return Err(Failure::usage(anyhow!(
@@ -94,7 +95,12 @@ fn palette(asked: Option<ThemeName>) -> Palette {
     }
 }
 
-fn scripted(args: &View, path: &Path, options: &ScriptOptions) -> Result<Outcome, Failure> {
+fn scripted(
+    args: &View,
+    path: &Path,
+    options: &ScriptOptions,
+    shared: Shared,
+) -> Result<Outcome, Failure> {
     let script = match args.script.as_deref() {
         None => String::new(),
         Some(file) if file == Path::new("-") => {
@@ -111,10 +117,13 @@ fn scripted(args: &View, path: &Path, options: &ScriptOptions) -> Result<Outcome
     };
     let log = inputs::open(path)?;
     let theme = options.theme;
-    let result = run_script(&log, &script, options).map_err(|error| match error {
-        ScriptError::Line { .. } => Failure::usage(error),
-        error => Failure::log(error),
-    })?;
+    let bars = Bars::new(shared.quiet);
+    let result =
+        run_script_watched(&log, &script, options, &bars).map_err(|error| match error {
+            ScriptError::Line { .. } => Failure::usage(error),
+            error => Failure::log(error),
+        })?;
+    drop(bars);
     let mut output = Output::standard();
     let form = args.dump.unwrap_or(ScreenForm::Text);
     let written = written(&result.shots, form, theme);

@@ -28,6 +28,7 @@ use super::walk::{StackBounds, Walk};
 use crate::clock::Clock;
 use crate::cursor::Cursor;
 use crate::primitive::AtomicU64;
+use crate::slot_writer::nowhere;
 use crate::stripe;
 
 /// What a place of code knows of itself: scalar accesses come without a size, and are taken for
@@ -70,7 +71,7 @@ impl Proc {
     pub(super) fn new(recording: &'static Recording) -> Box<Self> {
         let system = Box::leak(Box::new(Goroutine::system(recording.mint_thread())));
         let mut proc = Box::new(Self {
-            cursor: cold::nowhere(),
+            cursor: nowhere(),
             words: std::ptr::null(),
             word_count: 0,
             current: system,

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use mmtrace_analyzer::Progress;
 use serde_json::{Value, json};
 
 use crate::engine::Engine;
@@ -16,7 +17,12 @@ const SPANS_MAX: usize = 2_000_000;
 ///
 /// # Errors
 /// There would be more than two million slices.
-pub fn perfetto(engine: &mut Engine<'_>, window: Window, rows: &[Row]) -> io::Result<String> {
+pub fn perfetto(
+    engine: &mut Engine<'_>,
+    window: Window,
+    rows: &[Row],
+    progress: &dyn Progress,
+) -> io::Result<String> {
     let index = Arc::clone(engine.index());
     let mut lanes: Vec<usize> = rows
         .iter()
@@ -27,6 +33,7 @@ pub fn perfetto(engine: &mut Engine<'_>, window: Window, rows: &[Row]) -> io::Re
         .collect();
     lanes.sort_unstable();
     lanes.dedup();
+    progress.phase("exporting lanes", lanes.len() as u64);
     let mut events = vec![json!({
         "ph": "M", "name": "process_name", "pid": 1, "args": { "name": "mmtrace" },
     })];
@@ -38,6 +45,7 @@ pub fn perfetto(engine: &mut Engine<'_>, window: Window, rows: &[Row]) -> io::Re
             "ph": "M", "name": "thread_name", "pid": 1, "tid": thread, "args": { "name": name },
         }));
         add_spans(&index, &facts, window, &mut events)?;
+        progress.advance(1);
     }
     let cards = engine.findings.iter().flat_map(|findings| &findings.cards);
     for card in cards {
@@ -54,6 +62,7 @@ pub fn perfetto(engine: &mut Engine<'_>, window: Window, rows: &[Row]) -> io::Re
             }
         }
     }
+    progress.phase("writing the trace", 0);
     let trace = json!({ "traceEvents": events, "displayTimeUnit": "ns" });
     serde_json::to_string(&trace).map_err(io::Error::other)
 }

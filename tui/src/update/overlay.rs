@@ -2,16 +2,17 @@
 
 use crate::action::{ACTIONS, Action, ActionSpec, Command};
 use crate::keymap::{Chord, Key};
+use crate::line::Line;
 use crate::message::Effect;
 use crate::model::{Model, Overlay};
 
 /// Asks for what an action needs to know.
 pub(super) fn ask(model: &mut Model, action: Action) {
-    let text = match (action, &model.search) {
-        (Action::Search, Some(search)) => search.text.clone(),
-        _ => String::new(),
+    let line = match (action, &model.search) {
+        (Action::Search, Some(search)) => Line::from(search.text.clone()),
+        _ => Line::default(),
     };
-    model.overlay = Some(Overlay::Prompt { action, text });
+    model.overlay = Some(Overlay::Prompt { action, line });
 }
 
 /// The actions that match what was typed into the palette: name first, then help.
@@ -45,20 +46,20 @@ pub(super) fn key(model: &mut Model, chord: Chord, effects: &mut Vec<Effect>) {
     }
     match overlay {
         Overlay::Help(scroll) => help_key(model, scroll, chord),
-        Overlay::Palette { text, chosen } => palette_key(model, text, chosen, chord, effects),
-        Overlay::Prompt { action, mut text } => {
+        Overlay::Palette { line, chosen } => palette_key(model, line, chosen, chord, effects),
+        Overlay::Prompt { action, mut line } => {
             if chord.key == Key::Named("enter") {
                 // Nothing is an answer to a few questions; to the others it is none.
                 let takes_nothing =
                     matches!(action, Action::Search | Action::FilterFindings | Action::Mark);
-                if text.trim().is_empty() && !takes_nothing {
+                if line.text().trim().is_empty() && !takes_nothing {
                     return;
                 }
-                let argument = Some(text);
+                let argument = Some(line.text().to_owned());
                 super::command(model, Command { action, argument }, effects);
             } else {
-                edit(&mut text, chord);
-                model.overlay = Some(Overlay::Prompt { action, text });
+                line.edit(chord);
+                model.overlay = Some(Overlay::Prompt { action, line });
             }
         }
     }
@@ -94,16 +95,16 @@ fn help_key(model: &mut Model, scroll: u16, chord: Chord) {
 
 fn palette_key(
     model: &mut Model,
-    mut text: String,
+    mut line: Line,
     mut chosen: usize,
     chord: Chord,
     effects: &mut Vec<Effect>,
 ) {
-    let matches = palette_matches(&text);
+    let matches = palette_matches(line.text());
     match chord.key {
         Key::Named("enter") => {
             // A whole command is taken as it is; else the chosen action.
-            let typed = text.parse::<Command>();
+            let typed = line.text().parse::<Command>();
             match (typed, matches.get(chosen)) {
                 (Ok(command), _) => super::command(model, command, effects),
                 (Err(_), Some(spec)) => super::command(model, spec.action.into(), effects),
@@ -115,30 +116,18 @@ fn palette_key(
         Key::Named("up") => chosen = chosen.saturating_sub(1),
         Key::Named("tab") => {
             if let Some(spec) = matches.get(chosen) {
-                text = format!("{} ", spec.name);
+                line = format!("{} ", spec.name).into();
                 chosen = 0;
             }
         }
         _ => {
-            edit(&mut text, chord);
-            chosen = 0;
+            let before = line.text().len();
+            line.edit(chord);
+            // The cursor may go through the text without losing the choice.
+            if line.text().len() != before {
+                chosen = 0;
+            }
         }
     }
-    model.overlay = Some(Overlay::Palette { text, chosen });
-}
-
-/// A key in a line of text.
-fn edit(text: &mut String, chord: Chord) {
-    match chord.key {
-        Key::Char('u') if chord.ctrl => text.clear(),
-        Key::Char('w') if chord.ctrl => {
-            let end = text.trim_end().rfind(' ').map_or(0, |space| space + 1);
-            text.truncate(end);
-        }
-        Key::Char(character) if !chord.ctrl && !chord.alt => text.push(character),
-        Key::Named("backspace") => {
-            text.pop();
-        }
-        _ => {}
-    }
+    model.overlay = Some(Overlay::Palette { line, chosen });
 }

@@ -2,11 +2,12 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
+use ratatui::style::{Modifier, Style};
 
 use super::{fit, put, put_char, wrap};
 use crate::action::{ACTIONS, Action, Topic};
 use crate::index::STATES;
+use crate::line::{self, Line};
 use crate::model::Model;
 use crate::theme::Role;
 use crate::update::palette_matches;
@@ -79,6 +80,11 @@ fn help_entries(model: &Model) -> Vec<(String, String, Role)> {
         }
         lines.push((String::new(), String::new(), Role::Text));
     }
+    lines.push(("While typing".to_owned(), String::new(), Role::Heading));
+    for (keys, help) in line::HELP {
+        lines.push((keys.to_owned(), help.to_owned(), Role::Text));
+    }
+    lines.push((String::new(), String::new(), Role::Text));
     lines.push(("What lanes show".to_owned(), String::new(), Role::Heading));
     for row in STATES {
         let glyph = model.theme.glyph(row.state);
@@ -123,11 +129,12 @@ pub(super) fn help(model: &Model, scroll: u16, buffer: &mut Buffer) {
 }
 
 /// The actions by name.
-pub(super) fn palette(model: &Model, text: &str, chosen: usize, buffer: &mut Buffer) {
+pub(super) fn palette(model: &Model, line: &Line, chosen: usize, buffer: &mut Buffer) {
     let (width, height) = model.size;
     let inside = window(model, "actions", width.min(90), (height * 2 / 3).max(8), buffer);
-    put(buffer, inside, 0, 0, &format!(": {text}_"), model.theme.role(Role::Key));
-    let matches = palette_matches(text);
+    let style = model.theme.role(Role::Key);
+    typed(": ", line, Rect { height: 1, ..inside }, style, buffer);
+    let matches = palette_matches(line.text());
     let room = usize::from(inside.height.saturating_sub(2));
     let skip = (chosen + 1).saturating_sub(room.max(1));
     let shown = matches.iter().enumerate().skip(skip).zip(2..inside.height);
@@ -144,19 +151,33 @@ pub(super) fn palette(model: &Model, text: &str, chosen: usize, buffer: &mut Buf
 }
 
 /// A question, in the last line.
-pub(super) fn prompt(model: &Model, action: Action, text: &str, area: Rect, buffer: &mut Buffer) {
+pub(super) fn prompt(model: &Model, action: Action, line: &Line, area: Rect, buffer: &mut Buffer) {
     let what = action.spec().argument.unwrap_or_default();
     let style = model.theme.role(Role::Bar);
     buffer.set_style(area, style);
     let blank = " ".repeat(usize::from(area.width));
     put(buffer, area, 0, 0, &blank, style);
-    let line = format!(" {} ({what}): {text}_", action.spec().name);
-    // The end of a long text is where the typing is.
-    let skip = line.chars().count().saturating_sub(usize::from(area.width));
-    let line: String = line.chars().skip(skip).collect();
-    let end = put(buffer, area, 0, 0, &line, style) + 2;
-    if text.is_empty() {
+    let end = typed(&format!(" {} ({what}): ", action.spec().name), line, area, style, buffer) + 2;
+    if line.text().is_empty() {
         let help = fit(action.spec().help, area.width.saturating_sub(end), model.theme.ascii);
         put(buffer, area, end, 0, &help, style);
     }
+}
+
+/// A line that is being typed, behind a label, with its cursor: `_` at the end, else reversed.
+/// Gives the column behind it. Of a long one, the part around the cursor is shown.
+fn typed(label: &str, line: &Line, area: Rect, style: Style, buffer: &mut Buffer) -> u16 {
+    let (before, behind) = line.at_cursor();
+    let cursor = label.chars().count() + before.chars().count();
+    let width = usize::from(area.width);
+    let skip = (cursor + 1).saturating_sub(width);
+    let rest = if behind.is_empty() { "_" } else { behind };
+    let shown = label.chars().chain(before.chars()).chain(rest.chars()).skip(skip).take(width);
+    let shown: String = shown.collect();
+    let end = put(buffer, area, 0, 0, &shown, style);
+    if let (Some(under), Ok(x)) = (behind.chars().next(), u16::try_from(cursor - skip)) {
+        let under = under.to_string();
+        put(buffer, area, x, 0, &under, style.add_modifier(Modifier::REVERSED));
+    }
+    end
 }

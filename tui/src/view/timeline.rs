@@ -92,12 +92,15 @@ fn nice_step(window: Window, columns: u16) -> u64 {
 /// The rows on the screen.
 pub(super) fn rows(model: &Model, layout: &Layout, buffer: &mut Buffer) {
     if model.lanes.lanes.is_empty() {
-        let text = if model.facts.threads == 0 {
-            "nothing was recorded: the log has no events"
-        } else {
-            "reading the log.."
+        let reading = model.working.iter().find(|(what, _)| *what == "reading");
+        let text = match reading {
+            _ if model.facts.threads == 0 => {
+                "nothing was recorded: the log has no events".to_owned()
+            }
+            Some((_, how_far)) => format!("reading the log.. {how_far}"),
+            None => "reading the log..".to_owned(),
         };
-        put(buffer, layout.lanes, 1, 0, text, model.theme.role(Role::Faint));
+        put(buffer, layout.lanes, 1, 0, &text, model.theme.role(Role::Faint));
         return;
     }
     let cursor = model.window.column_of(model.cursor_ns, layout.columns());
@@ -387,7 +390,7 @@ mod tests {
 
     #[test]
     fn times_of_the_axis_have_the_digits_that_tell_them_apart() {
-        assert_eq!(axis_label(2_000_000_000, 500_000_000), "2.000 s");
+        assert_eq!(axis_label(2_000_000_000, 500_000_000), "2.0 s");
         assert_eq!(axis_label(1_404_031_200, 200), "1.4040312s");
         assert_eq!(axis_label(1_404_031_400, 200), "1.4040314s");
         assert_eq!(axis_label(0, 1), "0 ns");

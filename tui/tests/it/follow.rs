@@ -1,6 +1,6 @@
 //! A log that is followed while somebody writes it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use mmtrace_tui::model::{Facts, Model};
 use mmtrace_tui::theme::Theme;
 use mmtrace_tui::update::update;
 use mmtrace_tui::worker::Listener;
+use tempfile::TempDir;
 
 use crate::support::index_of;
 
@@ -108,14 +109,30 @@ impl Screen {
     }
 }
 
+/// A log that is being recorded, and the explorer that shows it.
+struct Followed {
+    folder: TempDir,
+    path: PathBuf,
+    writer: Writer,
+    screen: Screen,
+}
+
+impl Followed {
+    /// With so many events, which are on the screen.
+    fn at(count: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.log");
+        let mut writer = Writer::new(&path);
+        writer.write(count);
+        let mut screen = Screen::new(&path);
+        screen.wait_for(count, false);
+        Self { folder, path, writer, screen }
+    }
+}
+
 #[test]
 fn a_log_that_grows_is_shown_as_it_grows_and_never_coarsely_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("run.log");
-    let mut writer = Writer::new(&path);
-    writer.write(1000);
-    let mut screen = Screen::new(&path);
-    screen.wait_for(1000, false);
+    let Followed { folder: _folder, mut writer, mut screen, .. } = Followed::at(1000);
     assert!(!screen.feed.look_again().unwrap(), "nothing is new");
     for round in 1..=3 {
         writer.write(2500);
@@ -137,12 +154,7 @@ fn a_log_that_grows_is_shown_as_it_grows_and_never_coarsely_again() {
 
 #[test]
 fn a_log_that_cannot_be_opened_again_stays_as_it_was() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("run.log");
-    let mut writer = Writer::new(&path);
-    writer.write(10);
-    let mut screen = Screen::new(&path);
-    screen.wait_for(10, false);
+    let Followed { folder, path, mut writer, mut screen } = Followed::at(10);
     std::fs::rename(&path, folder.path().join("elsewhere.log")).unwrap();
     assert!(screen.feed.look_again().unwrap_err().to_string().contains("no such file"));
     assert_eq!(screen.feed.log().event_count(), 10);
@@ -190,12 +202,7 @@ fn what_was_found_is_forgotten_as_the_log_grows_and_the_end_stays_the_end() {
 /// It would be analysed again and again.
 #[test]
 fn a_log_that_is_being_recorded_is_not_analysed_unasked() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("run.log");
-    let mut writer = Writer::new(&path);
-    writer.write(100);
-    let mut screen = Screen::new(&path);
-    screen.wait_for(100, false);
+    let Followed { folder: _folder, writer: _writer, screen, .. } = Followed::at(100);
     screen.feed.ask(mmtrace_tui::message::Request::Hop {
         lane: 0,
         time_ns: 0,
@@ -209,4 +216,23 @@ fn a_log_that_is_being_recorded_is_not_analysed_unasked() {
             _ => {}
         }
     }
+}
+
+/// Of a hundred thousand lanes even the coarse picture takes seconds.
+#[test]
+fn how_far_the_coarse_picture_is_is_told_before_it_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.log");
+    Writer::new(&path).write(100);
+    let screen = Screen::new(&path);
+    let mut told = Vec::new();
+    loop {
+        match screen.answers.recv_timeout(PATIENCE).unwrap().1 {
+            Answer::Working("reading", how_far) => told.push(how_far),
+            Answer::Lanes { .. } => break,
+            _ => {}
+        }
+    }
+    assert!(told.len() >= 2 && told[0].ends_with('%'), "{told:?}");
+    assert_eq!(told.last().unwrap(), "", "it is done");
 }

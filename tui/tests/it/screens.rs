@@ -9,9 +9,10 @@ use mmtrace_tui::export::{json, svg, text};
 use mmtrace_tui::keymap::Keymap;
 use mmtrace_tui::message::Message;
 use mmtrace_tui::model::Overlay;
-use mmtrace_tui::script::{ScriptOptions, run_script};
+use mmtrace_tui::script::{ScriptOptions, Shot, run_script};
 use mmtrace_tui::theme::{Palette, Theme};
 use mmtrace_tui::update::update;
+use ratatui::style::Modifier;
 
 use crate::support::small_program;
 
@@ -273,4 +274,24 @@ fn an_exported_screen_does_not_say_that_it_was_written() {
     assert!(said[1].starts_with(&format!("{nowhere} cannot be written: ")), "{}", said[1]);
     let written = std::fs::read_to_string(there.to_string()).unwrap();
     assert!(written.contains(" ? help  + zoom") && !written.contains("written"), "{written}");
+}
+
+/// What was typed wrong is mended where it is wrong.
+#[test]
+fn a_question_is_edited_at_its_cursor() {
+    let script = "key /\ntype stat:mutx\nkey left\ntype e\nkey home right right right right\n\
+                  screen before\ntype e\nscreen typed\nkey ctrl-k\nscreen cut";
+    let output = run_script(&log(), script, &ScriptOptions::default()).unwrap();
+    let last_lines = output.shots.iter().map(|shot| {
+        let shown = text(&shot.buffer);
+        shown.lines().last().unwrap().split(": ").nth(1).unwrap_or_default().to_owned()
+    });
+    assert_eq!(last_lines.collect::<Vec<_>>(), ["stat:mutex", "state:mutex", "state_"]);
+    let reversed = |shot: &Shot| {
+        let last = shot.buffer.area.height - 1;
+        let row = (0..shot.buffer.area.width).map(|x| &shot.buffer[(x, last)]);
+        let marked = row.filter(|cell| cell.modifier.contains(Modifier::REVERSED));
+        marked.map(ratatui::buffer::Cell::symbol).collect::<String>()
+    };
+    assert!(reversed(&output.shots[1]).contains(':'));
 }

@@ -1,10 +1,11 @@
 //! Who waits for whom, told to a person.
 
-use super::page::{Page, Painted, Tone, counted, duration, grouped, paint};
+use super::page::{Page, Painted, Tone, counted, paint};
 use super::{TextOptions, in_place, stack};
 use crate::finding::{
     DeadlockEvidence, Finding, FindingKind, LockOrderEdge, LockOrderEvidence, thread_in_words,
 };
+use crate::quantity::{duration, grouped};
 use crate::report::{BlockedThread, Waker};
 use crate::symbol::program_frame;
 

@@ -1,8 +1,9 @@
 //! The heap as a table: which sites grow, how fast, how sure.
 
-use super::page::{Page, Tone, counted, duration, grouped, paint, size};
+use super::page::{Page, Tone, counted, paint};
 use super::{TextOptions, stack};
 use crate::heap::GrowthVerdict;
+use crate::quantity::{duration, grouped, size};
 use crate::report::{HeapPoint, HeapReport, HeapSite};
 use crate::symbol::{Place, program_frame};
 
@@ -63,6 +64,11 @@ pub(super) fn write(
         let text = format!("{}: {}", site_in_words(site), site.why);
         page.paragraph(2, 2, &lead, &text);
         stack::write(page, options, 4, &site.stack);
+    }
+    let unclear = shown.iter().find(|site| site.growth == GrowthVerdict::Unclear);
+    if let Some(site) = unclear {
+        page.blank();
+        page.paragraph(2, 2, &paint(Tone::Faint, "unclear  "), &site.why);
     }
     if heap.missing_frees + heap.unknown_frees > 0 {
         page.blank();

@@ -4,6 +4,8 @@ use std::fmt::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};
 
+use crate::quantity::grouped;
+
 /// What a piece of text is, for those who see colours. Nothing is said by colour alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tone {
@@ -159,59 +161,14 @@ fn clean(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
-/// A count with a comma after every third digit: `1,234,567`.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// `1 race`, `2 races`.
 pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(number), if number == 1 { one } else { many })
 }
 
-/// A size with a unit: `14.0 MiB`.
-pub(crate) fn size(bytes: u64) -> String {
-    scaled(bytes, 1024, &["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"])
-}
-
-/// A time with a unit: `2.4 s`.
-pub(crate) fn duration(ns: u64) -> String {
-    scaled(ns, 1000, &["ns", "us", "ms", "s", "ks"])
-}
-
-#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-fn scaled(number: u64, step: u64, units: &[&str]) -> String {
-    let (mut scale, mut unit) = (1_u64, 0);
-    while unit + 1 < units.len() && number / scale >= step {
-        scale *= step;
-        unit += 1;
-    }
-    if unit == 0 {
-        format!("{number} {}", units[0])
-    } else {
-        format!("{:.1} {}", number as f64 / scale as f64, units[unit])
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantities_have_units() {
-        assert_eq!(grouped(1_234_567), "1,234,567");
-        assert_eq!((size(1023), size(1 << 20)), ("1023 B".to_owned(), "1.0 MiB".to_owned()));
-        assert_eq!(duration(2_400_000_000), "2.4 s");
-        assert_eq!(size(u64::MAX), "16.0 EiB");
-    }
 
     #[test]
     fn a_paragraph_is_broken_at_spaces_and_hangs() {

@@ -1,10 +1,11 @@
 //! A race, told to a person: both sides, the memory, and why.
 
-use super::page::{Page, Tone, counted, grouped, paint};
+use super::page::{Page, Tone, counted, paint};
 use super::{TextOptions, stack};
 use crate::finding::{
     Finding, HeldLock, RaceEvidence, RaceSide, SitePair, SyncPoint, thread_in_words,
 };
+use crate::quantity::grouped;
 use crate::symbol::{Frame, Place, program_frame};
 
 /// The most other pairs of places that are listed; the JSON report has more.

@@ -1,12 +1,10 @@
 //! A processor's log where time does not matter: unknown places, other goroutines, full slots.
 
-#![expect(unsafe_code, reason = "goroutines are pointers of Go's; a slot is shared memory")]
+#![expect(unsafe_code, reason = "goroutines are pointers of Go's")]
 
-use std::collections::HashMap;
-
-use mmtrace_format::event::word::{self, AccessContext, CONTEXT_COUNT_MAX, RECORD_WORDS_MAX};
+use mmtrace_format::event::word::{self, AccessContext, RECORD_WORDS_MAX};
 use mmtrace_format::live::{Slot, SlotLabel};
-use mmtrace_format::{Access, AccessKind, Address, Event, EventKind, StackId, StreamId, ThreadId};
+use mmtrace_format::{Access, AccessKind, Address, Event, EventKind, StackId, ThreadId, Timestamp};
 
 use super::Proc;
 use crate::cursor::Cursor;
@@ -14,8 +12,7 @@ use crate::go_runtime::goroutine::Goroutine;
 use crate::go_runtime::park::COLLECTION;
 use crate::go_runtime::recording::Recording;
 use crate::go_runtime::walk::Walk;
-use crate::hash::WordHash;
-use crate::primitive::AtomicU64;
+use crate::slot_writer::{Chunks, Runs, SlotWriter};
 
 /// Room for what is written when another goroutine comes to run.
 const SWITCH_WORDS_MAX: usize = 4 * RECORD_WORDS_MAX;
@@ -26,23 +23,12 @@ pub(super) struct Cold {
     /// Who does what no goroutine does: the scheduler's and the collector's own work on this
     /// processor.
     pub(super) system: *mut Goroutine,
-    stream: StreamId,
-    slot: Option<Slot>,
-    next_chunk: u32,
-    /// The contexts that this chunk has defined.
-    defined: HashMap<AccessContext, u16, WordHash>,
+    chunks: Chunks,
 }
 
 impl Cold {
     pub(super) fn new(recording: &'static Recording, system: *mut Goroutine) -> Self {
-        Self {
-            recording,
-            system,
-            stream: recording.mint_stream(),
-            slot: None,
-            next_chunk: 0,
-            defined: HashMap::default(),
-        }
+        Self { recording, system, chunks: Chunks::of(recording.mint_stream()) }
     }
 }
 
@@ -62,7 +48,7 @@ impl Proc {
         self.turn = system.turn;
         self.open_slot();
         self.start(0);
-        let name = format!("go scheduler, processor {}", self.cold.stream.as_u32());
+        let name = format!("go scheduler, processor {}", self.cold.chunks.stream().as_u32());
         let value = u64::from(self.cold.recording.string(&name).as_u32());
         self.event(Event { value, ..Event::new(EventKind::Name) });
     }
@@ -127,10 +113,7 @@ impl Proc {
             // A copy of whatever length: a context for each would fill the chunk with contexts.
             return self.long_access(kind, address, u64::from(size), stack);
         }
-        // Room first: a definition belongs to the chunk of its accesses.
-        if !self.cursor.has_room(RECORD_WORDS_MAX) {
-            self.roll_over();
-        }
+        self.make_room();
         if word::fits_short(address)
             && let Some(prefix) = self.context(AccessContext { stack, size })
         {
@@ -154,24 +137,6 @@ impl Proc {
         self.append(&word::long_access(&Access { kind, address: Address(address), size, stack }));
     }
 
-    /// The beginning of accesses in this context, which is defined if need be; none if the chunk
-    /// can have no more contexts.
-    fn context(&mut self, context: AccessContext) -> Option<u64> {
-        let index = match self.cold.defined.get(&context) {
-            Some(&index) => index,
-            None if self.cold.defined.len() < CONTEXT_COUNT_MAX => {
-                // Below 2^13: just compared.
-                let index = self.cold.defined.len() as u16;
-                self.append(&word::context_definition(index, context));
-                self.cold.defined.insert(context, index);
-                index
-            }
-            None => return None,
-        };
-        // Which kind it is comes from the access: the tag of a read is zero.
-        Some(word::access_prefix(AccessKind::Read, index))
-    }
-
     #[cold]
     #[inline(never)]
     pub(super) fn called_from_cold(&mut self, callers: StackId, address: u64) -> StackId {
@@ -193,62 +158,19 @@ impl Proc {
     pub(super) fn write_event_cold(&mut self, mut event: Event) {
         self.roll_over();
         if !self.write_event(&mut event) {
-            self.cold.recording.count_lost(1);
+            self.count_lost(1);
         }
-    }
-
-    /// Appends whole records, in a new slot if need be.
-    fn append(&mut self, records: &[u64]) {
-        if !self.cursor.push_all(records) {
-            self.roll_over();
-            if !self.cursor.push_all(records) {
-                self.cold.recording.count_lost(1);
-            }
-        }
-    }
-
-    /// Hands the full slot over and goes on in another.
-    fn roll_over(&mut self) {
-        self.give_slot();
-        self.open_slot();
-    }
-
-    /// Hands the slot over to be sealed.
-    pub(in super::super) fn give_slot(&mut self) {
-        self.set_cursor(nowhere());
-        if let Some(slot) = self.cold.slot.take() {
-            self.cold.recording.give(slot, self.clock.now());
-        }
-    }
-
-    fn open_slot(&mut self) {
-        self.places.begin_chunk();
-        self.cold.defined.clear();
-        // SAFETY: see `switch_to`: who runs here runs nowhere else.
-        let current = unsafe { &*self.current };
-        let label = SlotLabel {
-            stream: self.cold.stream,
-            number: self.cold.next_chunk,
-            thread: current.thread,
-            switch_count: current.fragments - 1,
-            first_time: self.clock.now(),
-        };
-        let Some(slot) = self.cold.recording.acquire_slot(&label) else { return };
-        self.cold.next_chunk += 1;
-        self.set_cursor(cursor_of(&slot));
-        self.cold.slot = Some(slot);
-    }
-
-    fn set_cursor(&mut self, cursor: Cursor<'static>) {
-        self.words = cursor.words().as_ptr();
-        self.word_count = cursor.words().len();
-        self.cursor = cursor;
     }
 
     /// Who ran last has ended: nobody runs here until the next switch.
     pub(in super::super) fn forget_current(&mut self) {
         // Not null, which stands for the processor itself.
         self.current = std::ptr::dangling_mut();
+    }
+
+    /// Lets go of the slot: the processor is not used until [`Self::reopen`].
+    pub(in super::super) fn give_slot(&mut self) {
+        SlotWriter::give_slot(self);
     }
 
     /// Goes on after [`Self::give_slot`]: the processor is used again.
@@ -263,7 +185,7 @@ impl Proc {
 
     /// A collection has marked what is in use.
     pub(in super::super) fn collection_ends(&mut self) {
-        if self.cold.slot.is_none() {
+        if !self.cold.chunks.has_slot() {
             return;
         }
         self.filter.begin_memory();
@@ -274,25 +196,41 @@ impl Proc {
     }
 }
 
-/// What a log without a slot has published. Nobody stores there: it has no room.
-static NOTHING_PUBLISHED: AtomicU64 = AtomicU64::new(0);
+impl SlotWriter for Proc {
+    fn chunks(&mut self) -> &mut Chunks {
+        &mut self.cold.chunks
+    }
 
-/// The cursor of a log without a slot.
-pub(super) fn nowhere() -> Cursor<'static> {
-    Cursor::new(&[], &NOTHING_PUBLISHED)
-}
+    fn cursor(&mut self) -> &mut Cursor<'static> {
+        &mut self.cursor
+    }
 
-/// The cursor of a slot. It must not be used longer than the slot is there: [`Proc`] drops its
-/// cursor whenever it gives its slot away.
-fn cursor_of(slot: &Slot) -> Cursor<'static> {
-    let words = slot.words().cast::<AtomicU64>();
-    // SAFETY: `words` are `capacity` words in a map that stays mapped as long as the slot, which
-    // the same `Proc` keeps as long as this cursor (`give_slot` is the only way out and replaces
-    // the cursor first). They are aligned, always initialised, and from here on only touched as
-    // atomics, but for readers of what is published, which is not stored to again.
-    let words = unsafe { std::slice::from_raw_parts(words, slot.capacity()) };
-    let published: *const AtomicU64 = slot.published();
-    // SAFETY: a header word in the same map, so valid for the same time and for the same reason.
-    let published = unsafe { &*published };
-    Cursor::new(words, published)
+    fn set_cursor(&mut self, cursor: Cursor<'static>) {
+        self.words = cursor.words().as_ptr();
+        self.word_count = cursor.words().len();
+        self.cursor = cursor;
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn begin_chunk(&mut self) -> Runs {
+        self.places.begin_chunk();
+        // SAFETY: see `switch_to`: who runs here runs nowhere else.
+        let current = unsafe { &*self.current };
+        Runs { thread: current.thread, switch_count: current.fragments - 1 }
+    }
+
+    fn acquire(&self, label: &SlotLabel) -> Option<Slot> {
+        self.cold.recording.acquire_slot(label)
+    }
+
+    fn hand_over(&self, slot: Slot, last_time: Timestamp) {
+        self.cold.recording.give(slot, last_time);
+    }
+
+    fn count_lost(&self, events: u64) {
+        self.cold.recording.count_lost(events);
+    }
 }
