@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use mmtrace_format::chunk::{AccessColumns, LaneDecoder, SyncColumns};
 use mmtrace_format::event::text::Line;
 use mmtrace_format::table::CallSite;
-use mmtrace_format::{Access, AccessKind, Address, Event, EventKind, Log, StackId, ThreadId};
+use mmtrace_format::{Access, Event, EventKind, Log, StackId, ThreadId};
 use mmtrace_recorder::Session;
 
 /// Records what `f` does, and opens the log. Recordings are a process's, so there is one at a time.
