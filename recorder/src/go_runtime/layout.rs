@@ -41,6 +41,11 @@ table! {
     FunctionData: "Address of the functions' data, which describes inlined calls.";
     GoroutineContext: "Offset of `g.racectx`.";
     CgoSync: "Address of the object by which the runtime orders all cgo calls.";
+    Types: "Where the types lie that the linker wrote; 0 if they are not told of.";
+    TypesEnd: "Where they end.";
+    TypeSize: "Offset of `abi.Type.Size_`.";
+    TypeFlags: "Offset of `abi.Type.TFlag`.";
+    TypeName: "Offset of `abi.Type.Str`: where its name lies, from the beginning of all types.";
 }
 
 const COUNT: usize = ENTRIES.len();
@@ -88,6 +93,62 @@ pub(super) fn is_known() -> bool {
 pub(super) unsafe fn word(base: usize, offset: usize) -> usize {
     // SAFETY: the caller's promise.
     unsafe { std::ptr::with_exposed_provenance::<usize>(base + offset).read() }
+}
+
+/// Whether a type is one that the linker wrote: those that package `reflect` makes have their names
+/// elsewhere.
+#[inline]
+pub(super) fn is_linked_type(address: usize) -> bool {
+    (entry(Entry::Types)..entry(Entry::TypesEnd)).contains(&address)
+}
+
+/// The size of what has this type.
+///
+/// # Safety
+/// [`is_linked_type`].
+#[inline]
+pub(super) unsafe fn type_size(address: usize) -> usize {
+    // SAFETY: a type begins at `address`: the caller's promise. Nobody changes one.
+    unsafe { word(address, entry(Entry::TypeSize)) }
+}
+
+/// The name of a type, as `reflect.Type.String` gives it.
+///
+/// # Safety
+/// [`is_linked_type`].
+pub(super) unsafe fn type_name<'a>(address: usize) -> Option<&'a str> {
+    /// The name begins with a star, for the sake of the type of pointers to it.
+    const EXTRA_STAR: u8 = 1 << 1;
+
+    let flags = std::ptr::with_exposed_provenance::<u8>(address + entry(Entry::TypeFlags));
+    // SAFETY: the type's own byte of flags: the caller's promise.
+    let flags = unsafe { flags.read() };
+    let offset = std::ptr::with_exposed_provenance::<u32>(address + entry(Entry::TypeName));
+    // SAFETY: the type's own offset, which is positive for a type of the linker's.
+    let offset = unsafe { offset.read() } as usize;
+    let begin = entry(Entry::Types) + offset;
+    // A byte of flags, the length in groups of seven bits, the name.
+    let name = std::ptr::with_exposed_provenance::<u8>(begin);
+    let (mut len, mut at) = (0_usize, 1);
+    loop {
+        if !is_linked_type(begin + at) || at > 4 {
+            return None;
+        }
+        // SAFETY: within the section of types, as just compared.
+        let byte = unsafe { name.add(at).read() };
+        len |= usize::from(byte & 0x7f) << (7 * (at - 1));
+        at += 1;
+        if byte < 0x80 {
+            break;
+        }
+    }
+    if len > 0 && !is_linked_type(begin + at + len - 1) {
+        return None;
+    }
+    // SAFETY: within the section, and nobody changes it.
+    let bytes = unsafe { std::slice::from_raw_parts(name.add(at), len) };
+    let name = std::str::from_utf8(bytes).ok()?;
+    Some(if flags & EXTRA_STAR == 0 { name } else { name.strip_prefix('*')? })
 }
 
 /// Writes a word of Go's.

@@ -15,14 +15,15 @@ mod tables;
 use std::mem::offset_of;
 
 use mmtrace_format::event::word::{self, RECORD_WORDS_MAX};
-use mmtrace_format::{AccessKind, Event, EventKind, StackId, Timestamp};
+use mmtrace_format::{AccessKind, Event, EventKind, StackId, StringId, Timestamp};
 
 use self::cold::Cold;
 pub use self::tables::MULTIPLIER;
-use self::tables::Stacks;
 pub(super) use self::tables::mix;
 pub(super) use self::tables::{Callers, Filter, Places};
+use self::tables::{Stacks, TypeNames};
 use super::goroutine::Goroutine;
+use super::layout;
 use super::recording::Recording;
 use super::walk::{StackBounds, Walk};
 use crate::clock::Clock;
@@ -49,6 +50,7 @@ pub struct Proc {
     places: Places,
     callers: Callers,
     stacks: Stacks,
+    types: TypeNames,
     clock: Clock,
     /// What all events get as their time while it is held: zero if each gets its own.
     held_time: Timestamp,
@@ -79,6 +81,7 @@ impl Proc {
             places: Places::new(),
             callers: Callers::new(),
             stacks: Stacks::new(),
+            types: TypeNames::new(),
             clock: recording.clock(),
             held_time: Timestamp::default(),
             cold: Cold::new(recording, system),
@@ -146,6 +149,41 @@ impl Proc {
             Some(known) => known,
             None => self.called_from_cold(callers, address),
         }
+    }
+
+    /// What a block of `size` bytes is that was allocated for the type at `address`: one of it, or many.
+    ///
+    /// # Safety
+    /// 0, or the address of a type of Go's.
+    #[inline]
+    #[expect(unsafe_code, reason = "reads a type of Go's")]
+    pub(super) unsafe fn type_name(&mut self, address: u64, size: u64) -> StringId {
+        if !layout::is_linked_type(address as usize) {
+            return StringId::EMPTY;
+        }
+        // SAFETY: just compared.
+        let is_many = unsafe { layout::type_size(address as usize) } as u64 != size;
+        match self.types.find(address, is_many) {
+            Some(known) => known,
+            // SAFETY: the same.
+            None => unsafe { self.type_name_cold(address, is_many) },
+        }
+    }
+
+    /// Names a type that was not seen here lately.
+    ///
+    /// # Safety
+    /// [`layout::is_linked_type`].
+    #[cold]
+    #[inline(never)]
+    #[expect(unsafe_code, reason = "reads a type of Go's")]
+    unsafe fn type_name_cold(&mut self, address: u64, is_many: bool) -> StringId {
+        // SAFETY: the caller's promise.
+        let name = unsafe { layout::type_name(address as usize) }.unwrap_or_default();
+        let name = if is_many && !name.is_empty() { format!("[]{name}") } else { name.to_owned() };
+        let name = self.cold.recording.string(&name);
+        self.types.insert(address, is_many, name);
+        name
     }
 
     /// The stack that begins with `inner` and goes on at a frame pointer.
@@ -240,6 +278,9 @@ fn begins_epoch(kind: EventKind) -> bool {
             | Kind::ReadLock
             | Kind::WriteLock
             | Kind::WaitGroupWait
+            | Kind::OnceWait
+            | Kind::MapRead
+            | Kind::FinalizerRun
             | Kind::ChanRecvClosed
             | Kind::ChanSendDone
             | Kind::AtomicLoad

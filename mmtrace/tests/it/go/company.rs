@@ -173,3 +173,12 @@ fn c_code_may_have_functions_that_the_recorder_has_too() {
     run(&folder, &program, &[], "run.log", "36 4294836225\n");
     assert_clean(&folder, &folder.path("run.log"), 0);
 }
+
+/// Package `sync` hides the lock under which its list of all pools grows, not what `append` reads then:
+/// races with whoever had that memory before it was collected.
+#[test]
+fn what_package_sync_hides_is_hidden_as_a_whole() {
+    let Some((folder, program)) = built("pools", "what_package_sync_hides") else { return };
+    run(&folder, &program, &[], "run.log", "done\n");
+    assert_clean(&folder, &folder.path("run.log"), 0);
+}

@@ -4,7 +4,7 @@
 use std::mem::offset_of;
 
 use mmtrace_format::event::word::ADDRESS_BITS;
-use mmtrace_format::{AccessKind, StackId};
+use mmtrace_format::{AccessKind, StackId, StringId};
 
 /// Spreads keys over tables.
 pub const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -159,6 +159,41 @@ impl Stacks {
 
     pub(super) fn insert(&mut self, hash: u64, stack: StackId) {
         self.0[index::<STACK_BITS>(hash)] = Stack { hash, stack };
+    }
+}
+
+const TYPE_BITS: u32 = 10;
+
+#[derive(Clone, Copy)]
+struct TypeName {
+    key: u64,
+    name: StringId,
+}
+
+/// Names of what was allocated, by type and whether it was many of it: 16 KiB a processor.
+pub(super) struct TypeNames(Box<[TypeName; 1 << TYPE_BITS]>);
+
+impl TypeNames {
+    pub(super) fn new() -> Self {
+        Self(zeroed(TypeName { key: 0, name: StringId::EMPTY }))
+    }
+
+    /// A type's address has its lowest bit free.
+    #[inline]
+    fn key_of(address: u64, is_many: bool) -> u64 {
+        address | u64::from(is_many)
+    }
+
+    #[inline]
+    pub(super) fn find(&self, address: u64, is_many: bool) -> Option<StringId> {
+        let key = Self::key_of(address, is_many);
+        let found = &self.0[index::<TYPE_BITS>(key)];
+        (found.key == key).then_some(found.name)
+    }
+
+    pub(super) fn insert(&mut self, address: u64, is_many: bool, name: StringId) {
+        let key = Self::key_of(address, is_many);
+        self.0[index::<TYPE_BITS>(key)] = TypeName { key, name };
     }
 }
 
