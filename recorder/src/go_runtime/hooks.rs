@@ -312,7 +312,7 @@ pub unsafe extern "C" fn go_end(
 /// memory of the runtime's.
 pub unsafe extern "C" fn malloc(
     context: *mut Goroutine,
-    type_address: u64,
+    what: u64,
     object: u64,
     size: u64,
     g: usize,
@@ -326,7 +326,7 @@ pub unsafe extern "C" fn malloc(
         (EventKind::Retire, StackId::UNKNOWN, 0)
     } else {
         // SAFETY: what the overlay passes on from Go's allocator.
-        let name = unsafe { proc.type_name(type_address, size) };
+        let name = unsafe { proc.type_name(what) };
         // SAFETY: see the module.
         let stack = unsafe { stack_here(proc, &[], g, frame) };
         (EventKind::Alloc, stack, u64::from(name.as_u32()))

@@ -43,7 +43,6 @@ table! {
     CgoSync: "Address of the object by which the runtime orders all cgo calls.";
     Types: "Where the types lie that the linker wrote; 0 if they are not told of.";
     TypesEnd: "Where they end.";
-    TypeSize: "Offset of `abi.Type.Size_`.";
     TypeFlags: "Offset of `abi.Type.TFlag`.";
     TypeName: "Offset of `abi.Type.Str`: where its name lies, from the beginning of all types.";
 }
@@ -95,31 +94,23 @@ pub(super) unsafe fn word(base: usize, offset: usize) -> usize {
     unsafe { std::ptr::with_exposed_provenance::<usize>(base + offset).read() }
 }
 
-/// Whether a type is one that the linker wrote: those that package `reflect` makes have their names
-/// elsewhere.
-#[inline]
-pub(super) fn is_linked_type(address: usize) -> bool {
+/// Whether this lies among the types that the linker wrote: those that package `reflect` makes have
+/// their names elsewhere.
+fn is_linked_type(address: usize) -> bool {
     (entry(Entry::Types)..entry(Entry::TypesEnd)).contains(&address)
 }
 
-/// The size of what has this type.
+/// The name of a type, as `reflect.Type.String` gives it; none if it cannot be told.
 ///
 /// # Safety
-/// [`is_linked_type`].
-#[inline]
-pub(super) unsafe fn type_size(address: usize) -> usize {
-    // SAFETY: a type begins at `address`: the caller's promise. Nobody changes one.
-    unsafe { word(address, entry(Entry::TypeSize)) }
-}
-
-/// The name of a type, as `reflect.Type.String` gives it.
-///
-/// # Safety
-/// [`is_linked_type`].
+/// 0, or the address of a type of Go's.
 pub(super) unsafe fn type_name<'a>(address: usize) -> Option<&'a str> {
     /// The name begins with a star, for the sake of the type of pointers to it.
     const EXTRA_STAR: u8 = 1 << 1;
 
+    if !is_linked_type(address) {
+        return None;
+    }
     let flags = std::ptr::with_exposed_provenance::<u8>(address + entry(Entry::TypeFlags));
     // SAFETY: the type's own byte of flags: the caller's promise.
     let flags = unsafe { flags.read() };

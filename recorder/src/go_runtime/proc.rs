@@ -35,6 +35,9 @@ use crate::stripe;
 /// their first byte, as Go's own race detector does: whoever writes a variable writes that byte.
 pub const SCALAR_SIZE: u32 = 1;
 
+/// Beside the address of a type: the block is many of it.
+const MANY: u64 = 1;
+
 /// See the module.
 pub struct Proc {
     cursor: Cursor<'static>,
@@ -151,38 +154,35 @@ impl Proc {
         }
     }
 
-    /// What a block of `size` bytes is that was allocated for the type at `address`: one of it, or many.
+    /// What a block is that Go's allocator made for this type: see [`MANY`].
     ///
     /// # Safety
-    /// 0, or the address of a type of Go's.
+    /// 0, or the address of a type of Go's, which may have the bit.
     #[inline]
     #[expect(unsafe_code, reason = "reads a type of Go's")]
-    pub(super) unsafe fn type_name(&mut self, address: u64, size: u64) -> StringId {
-        if !layout::is_linked_type(address as usize) {
-            return StringId::EMPTY;
-        }
-        // SAFETY: just compared.
-        let is_many = unsafe { layout::type_size(address as usize) } as u64 != size;
-        match self.types.find(address, is_many) {
+    pub(super) unsafe fn type_name(&mut self, what: u64) -> StringId {
+        match self.types.find(what) {
             Some(known) => known,
-            // SAFETY: the same.
-            None => unsafe { self.type_name_cold(address, is_many) },
+            None if what == 0 => StringId::EMPTY,
+            // SAFETY: the caller's promise.
+            None => unsafe { self.type_name_cold(what) },
         }
     }
 
     /// Names a type that was not seen here lately.
     ///
     /// # Safety
-    /// [`layout::is_linked_type`].
+    /// As for [`Self::type_name`].
     #[cold]
     #[inline(never)]
     #[expect(unsafe_code, reason = "reads a type of Go's")]
-    unsafe fn type_name_cold(&mut self, address: u64, is_many: bool) -> StringId {
+    unsafe fn type_name_cold(&mut self, what: u64) -> StringId {
         // SAFETY: the caller's promise.
-        let name = unsafe { layout::type_name(address as usize) }.unwrap_or_default();
-        let name = if is_many && !name.is_empty() { format!("[]{name}") } else { name.to_owned() };
+        let name = unsafe { layout::type_name((what & !MANY) as usize) }.unwrap_or_default();
+        let is_many = what & MANY != 0 && !name.is_empty();
+        let name = if is_many { format!("[]{name}") } else { name.to_owned() };
         let name = self.cold.recording.string(&name);
-        self.types.insert(address, is_many, name);
+        self.types.insert(what, name);
         name
     }
 

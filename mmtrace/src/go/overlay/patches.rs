@@ -448,8 +448,14 @@ func mmtraceLayout() uintptr {
 // What is freed is a block. Race builds put objects of less than 16 bytes without pointers to the end of
 // one, and objects with pointers of more than 512 bytes come after 8 bytes about their type.
 //
+// Beside a type's address stands a bit: many of it, not one.
+//
 //go:nosplit
 func mmtraceMalloc(p unsafe.Pointer, sz uintptr, typ *_type) {
+	what := uintptr(unsafe.Pointer(typ))
+	if typ != nil && sz != typ.Size_ {
+		what |= 1
+	}
 	if sz < maxTinySize || sz > 512 {
 		if s := spanOf(uintptr(p)); s == nil {
 		} else if s.spanclass == tinySpanClass {
@@ -458,7 +464,7 @@ func mmtraceMalloc(p unsafe.Pointer, sz uintptr, typ *_type) {
 			p, sz = unsafe.Pointer(uintptr(p)-8), sz+8
 		}
 	}
-	racecall(&__tsan_malloc, getg().racectx, uintptr(unsafe.Pointer(typ)), uintptr(p), sz)
+	racecall(&__tsan_malloc, getg().racectx, what, uintptr(p), sz)
 }
 
 //go:nosplit
@@ -565,7 +571,6 @@ pub(super) const OFFSETS: &[(&str, &str)] = &[
     ("CgoSync", "uintptr(unsafe.Pointer(&racecgosync))"),
     ("Types", "firstmoduledata.types"),
     ("TypesEnd", "firstmoduledata.etypes"),
-    ("TypeSize", "unsafe.Offsetof((*_type)(nil).Size_)"),
     ("TypeFlags", "unsafe.Offsetof((*_type)(nil).TFlag)"),
     ("TypeName", "unsafe.Offsetof((*_type)(nil).Str)"),
 ];

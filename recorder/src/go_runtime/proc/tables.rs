@@ -170,7 +170,7 @@ struct TypeName {
     name: StringId,
 }
 
-/// Names of what was allocated, by type and whether it was many of it: 16 KiB a processor.
+/// Names of what was allocated: 16 KiB a processor.
 pub(super) struct TypeNames(Box<[TypeName; 1 << TYPE_BITS]>);
 
 impl TypeNames {
@@ -178,21 +178,13 @@ impl TypeNames {
         Self(zeroed(TypeName { key: 0, name: StringId::EMPTY }))
     }
 
-    /// A type's address has its lowest bit free.
     #[inline]
-    fn key_of(address: u64, is_many: bool) -> u64 {
-        address | u64::from(is_many)
-    }
-
-    #[inline]
-    pub(super) fn find(&self, address: u64, is_many: bool) -> Option<StringId> {
-        let key = Self::key_of(address, is_many);
+    pub(super) fn find(&self, key: u64) -> Option<StringId> {
         let found = &self.0[index::<TYPE_BITS>(key)];
         (found.key == key).then_some(found.name)
     }
 
-    pub(super) fn insert(&mut self, address: u64, is_many: bool, name: StringId) {
-        let key = Self::key_of(address, is_many);
+    pub(super) fn insert(&mut self, key: u64, name: StringId) {
         self.0[index::<TYPE_BITS>(key)] = TypeName { key, name };
     }
 }
