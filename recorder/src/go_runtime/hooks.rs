@@ -325,8 +325,7 @@ pub unsafe extern "C" fn malloc(
     let (kind, stack, extra) = if context.is_null() {
         (EventKind::Retire, StackId::UNKNOWN, 0)
     } else {
-        // SAFETY: what the overlay passes on from Go's allocator.
-        let name = unsafe { proc.type_name(what) };
+        let name = proc.type_name(what);
         // SAFETY: see the module.
         let stack = unsafe { stack_here(proc, &[], g, frame) };
         (EventKind::Alloc, stack, u64::from(name.as_u32()))

@@ -94,52 +94,42 @@ pub(super) unsafe fn word(base: usize, offset: usize) -> usize {
     unsafe { std::ptr::with_exposed_provenance::<usize>(base + offset).read() }
 }
 
-/// Whether this lies among the types that the linker wrote: those that package `reflect` makes have
-/// their names elsewhere.
-fn is_linked_type(address: usize) -> bool {
-    (entry(Entry::Types)..entry(Entry::TypesEnd)).contains(&address)
-}
-
-/// The name of a type, as `reflect.Type.String` gives it; none if it cannot be told.
-///
-/// # Safety
-/// 0, or the address of a type of Go's.
-pub(super) unsafe fn type_name<'a>(address: usize) -> Option<&'a str> {
+/// The name of the type at this address, as `reflect.Type.String` gives it; none if it is none that the
+/// linker wrote: those that package `reflect` makes have their names elsewhere.
+pub(super) fn type_name(address: usize) -> Option<&'static str> {
     /// The name begins with a star, for the sake of the type of pointers to it.
     const EXTRA_STAR: u8 = 1 << 1;
 
-    if !is_linked_type(address) {
-        return None;
-    }
-    let flags = std::ptr::with_exposed_provenance::<u8>(address + entry(Entry::TypeFlags));
-    // SAFETY: the type's own byte of flags: the caller's promise.
-    let flags = unsafe { flags.read() };
-    let offset = std::ptr::with_exposed_provenance::<u32>(address + entry(Entry::TypeName));
-    // SAFETY: the type's own offset, which is positive for a type of the linker's.
-    let offset = unsafe { offset.read() } as usize;
-    let begin = entry(Entry::Types) + offset;
+    let types = types();
+    let at = address.checked_sub(entry(Entry::Types))?;
+    let flags = *types.get(at + entry(Entry::TypeFlags))?;
+    let offset = types.get(at + entry(Entry::TypeName)..)?.first_chunk()?;
     // A byte of flags, the length in groups of seven bits, the name.
-    let name = std::ptr::with_exposed_provenance::<u8>(begin);
-    let (mut len, mut at) = (0_usize, 1);
-    loop {
-        if !is_linked_type(begin + at) || at > 4 {
-            return None;
-        }
-        // SAFETY: within the section of types, as just compared.
-        let byte = unsafe { name.add(at).read() };
-        len |= usize::from(byte & 0x7f) << (7 * (at - 1));
-        at += 1;
-        if byte < 0x80 {
+    let mut rest = types.get(u32::from_ne_bytes(*offset) as usize + 1..)?;
+    let (mut len, mut shift) = (0_usize, 0);
+    while shift < 28 {
+        let (&group, behind) = rest.split_first()?;
+        rest = behind;
+        len |= usize::from(group & 0x7f) << shift;
+        shift += 7;
+        if group < 0x80 {
             break;
         }
     }
-    if len > 0 && !is_linked_type(begin + at + len - 1) {
-        return None;
+    let name = std::str::from_utf8(rest.get(..len)?).ok()?;
+    if flags & EXTRA_STAR == 0 { Some(name) } else { name.strip_prefix('*') }
+}
+
+/// The types that the linker wrote, with their names; nothing if they were not told of.
+fn types() -> &'static [u8] {
+    let begin = entry(Entry::Types);
+    let len = entry(Entry::TypesEnd).saturating_sub(begin);
+    if begin == 0 {
+        return &[];
     }
-    // SAFETY: within the section, and nobody changes it.
-    let bytes = unsafe { std::slice::from_raw_parts(name.add(at), len) };
-    let name = std::str::from_utf8(bytes).ok()?;
-    Some(if flags & EXTRA_STAR == 0 { name } else { name.strip_prefix('*')? })
+    // SAFETY: the bounds are what the linker told the runtime, which told us; the program keeps its types
+    // as they are, for as long as it runs.
+    unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance(begin), len) }
 }
 
 /// Writes a word of Go's.

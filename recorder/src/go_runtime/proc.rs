@@ -154,31 +154,21 @@ impl Proc {
         }
     }
 
-    /// What a block is that Go's allocator made for this type: see [`MANY`].
-    ///
-    /// # Safety
-    /// 0, or the address of a type of Go's, which may have the bit.
+    /// What a block is that Go's allocator made for the type at this address: see [`MANY`].
     #[inline]
-    #[expect(unsafe_code, reason = "reads a type of Go's")]
-    pub(super) unsafe fn type_name(&mut self, what: u64) -> StringId {
+    pub(super) fn type_name(&mut self, what: u64) -> StringId {
         match self.types.find(what) {
             Some(known) => known,
             None if what == 0 => StringId::EMPTY,
-            // SAFETY: the caller's promise.
-            None => unsafe { self.type_name_cold(what) },
+            None => self.type_name_cold(what),
         }
     }
 
     /// Names a type that was not seen here lately.
-    ///
-    /// # Safety
-    /// As for [`Self::type_name`].
     #[cold]
     #[inline(never)]
-    #[expect(unsafe_code, reason = "reads a type of Go's")]
-    unsafe fn type_name_cold(&mut self, what: u64) -> StringId {
-        // SAFETY: the caller's promise.
-        let name = unsafe { layout::type_name((what & !MANY) as usize) }.unwrap_or_default();
+    fn type_name_cold(&mut self, what: u64) -> StringId {
+        let name = layout::type_name((what & !MANY) as usize).unwrap_or_default();
         let is_many = what & MANY != 0 && !name.is_empty();
         let name = if is_many { format!("[]{name}") } else { name.to_owned() };
         let name = self.cold.recording.string(&name);
