@@ -33,10 +33,18 @@ const NOT_INHERITED: [&str; 8] = [
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed={PREBUILT}");
+    println!("cargo::rerun-if-env-changed=CC");
     let output = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let packed = output.join("go-runtime.a.zst");
     match library(&output) {
         Ok(library) => {
+            let library = closed(&library, &output).unwrap_or_else(|problem| {
+                println!(
+                    "cargo::warning=the Go runtime keeps its names of zstd and of Rust: Go programs that \
+                     link those by cgo cannot be recorded ({problem})"
+                );
+                library
+            });
             let packed_bytes = zstd::bulk::compress(&library, LEVEL).expect("memory to compress");
             fs::write(&packed, packed_bytes).expect("OUT_DIR can be written");
             println!("cargo::rustc-env=MMTRACE_GO_RUNTIME_HASH={:016x}", hash(&library));
@@ -82,14 +90,7 @@ fn library(output: &Path) -> Result<Vec<u8>, String> {
     let target = output.ancestors().nth(4).unwrap_or(output).join("go-runtime");
     // What the outer build has downloaded is enough, mostly.
     build(&manifest, &target, &["--offline"]).or_else(|_| build(&manifest, &target, &[]))?;
-    let library = read(&target.join("go-runtime/libmmtrace_go_runtime.a"))?;
-    Ok(closed(&library, output).unwrap_or_else(|problem| {
-        println!(
-            "cargo::warning=the Go runtime keeps its names of zstd and of Rust: Go programs that link \
-             those by cgo cannot be recorded ({problem})"
-        );
-        library
-    }))
+    read(&target.join("go-runtime/libmmtrace_go_runtime.a"))
 }
 
 fn build(manifest: &Path, target: &Path, arguments: &[&str]) -> Result<(), String> {
