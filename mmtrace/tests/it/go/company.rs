@@ -165,6 +165,19 @@ fn a_process_that_becomes_another_program_keeps_what_it_recorded() {
     assert_clean(&folder, &logs[0], LOCKS);
 }
 
+#[test]
+fn go_run_judges_all_that_its_program_has_become() {
+    let Some(_) = go::command("go_run_judges_all_that_its_program_has_become") else { return };
+    let folder = Folder::new();
+    let log = folder.path("run.log");
+    let mut command = folder.command(&["go", "-o"]);
+    command.arg(&log).args(["run", ".", "becomes", "nothing"]);
+    command.current_dir(go::programs().join("company"));
+    let run = Run::of(&mut go::clean(command));
+    assert_eq!(run.code, 0, "{run}");
+    assert!(run.stderr.contains("2 logs in"), "{run}");
+}
+
 /// The library that is linked to Go programs had all its names in common with them: of two functions
 /// the linker took one, or none at all.
 #[test]
