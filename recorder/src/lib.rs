@@ -82,7 +82,6 @@ mod hash;
 #[cfg(feature = "record")]
 mod log;
 #[cfg(any(feature = "record", feature = "go-runtime"))]
-#[cfg_attr(not(feature = "record"), allow(dead_code, reason = "a Go process does not fork"))]
 mod log_file;
 #[cfg(any(feature = "record", feature = "go-runtime"))]
 #[cfg_attr(not(feature = "record"), allow(dead_code, reason = "Go programs need no unwind tables"))]
