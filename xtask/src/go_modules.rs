@@ -63,6 +63,12 @@ const MODULES: &[Module] = &[
         restricted: "",
     },
     Module {
+        name: "github.com/valyala/fasthttp",
+        version: "v1.58.0",
+        arguments: &["-short", "./..."],
+        restricted: "-short, for time",
+    },
+    Module {
         name: "go.etcd.io/bbolt",
         version: "v1.5.0",
         arguments: &["-short", "-run=^Test(Bucket|Cursor|Tx)_", "."],
