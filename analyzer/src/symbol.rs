@@ -104,6 +104,31 @@ pub fn program_frame(stack: &[Frame]) -> Option<&Frame> {
     named.or_else(|| stack.iter().find(own)).or(stack.first())
 }
 
+/// What the program called of Go's library on the way to an event that does not say so itself: the
+/// atomics and locks that a primitive is made of.
+pub fn library_call<'a>(stack: &'a [Frame], operation: &str) -> Option<&'a str> {
+    /// What is no more than the operation under another name.
+    const OWN: [&str; 8] = [
+        "runtime.",
+        "sync/atomic.",
+        "sync.(*Mutex)",
+        "sync.(*RWMutex)",
+        "sync.(*WaitGroup)",
+        "sync.(*Cond)",
+        "sync.(*Pool)",
+        "sync.(*rlocker)",
+    ];
+    const MADE_OF: [&str; 5] = ["atomic-", "acquire", "release", "mutex-", "rwlock-"];
+
+    if !MADE_OF.iter().any(|beginning| operation.starts_with(beginning)) {
+        return None;
+    }
+    let outside = stack.iter().position(|frame| !frame.is_library())?;
+    let called = stack[..outside].last()?.function.as_deref()?;
+    let is_gos = !called.contains("::") && !called.starts_with('_');
+    (is_gos && !OWN.iter().any(|own| called.starts_with(own))).then_some(called)
+}
+
 /// One ELF section of a module, as copied into the log.
 #[derive(Clone, Debug)]
 pub struct Section {
@@ -333,5 +358,22 @@ mod tests {
             let shown = format!("{} {}", frames[0], Place(&frames[0]));
             assert_eq!(shown, "app::work src/main.rs:9", "{machinery}");
         }
+    }
+
+    #[test]
+    fn what_gos_library_does_inside_is_said_to_be_its() {
+        let stack = |functions: &[&str]| -> Vec<Frame> {
+            let frame =
+                |name: &&str| Frame { function: Some((*name).to_owned()), ..Frame::default() };
+            functions.iter().map(frame).collect()
+        };
+        let map = stack(&["sync.(*entry).load", "sync.(*Map).Load", "main.work", "main.main"]);
+        assert_eq!(library_call(&map, "atomic-load"), Some("sync.(*Map).Load"));
+        assert_eq!(library_call(&map, "map-read"), None);
+        let mutex = stack(&["sync.(*Mutex).Lock", "main.main"]);
+        assert_eq!(library_call(&mutex, "mutex-lock"), None);
+        assert_eq!(library_call(&stack(&["main.main"]), "mutex-lock"), None);
+        let rust = stack(&["alloc::sync::Arc<T>::drop", "app::work"]);
+        assert_eq!(library_call(&rust, "atomic-rmw"), None);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | variable | value |
 //! |---|---|
-//! | `MMTRACE_LOG` | the log to write; unset, empty or `off`: record nothing. `%p` becomes the process id. A folder gets one log for each process |
+//! | `MMTRACE_LOG` | the log to write; unset, empty or `off`: record nothing. `%p` becomes the process id. A folder gets one log for each process. If the file is another process's, `.<process id>` is appended; if it is what this process wrote before it replaced itself, `.2`, `.3` and so on |
 //! | `MMTRACE_MAX_LOG` | how long the log may get: bytes, or with a suffix `K`, `M`, `G`; unset: as long as the disk allows |
 //! | `MMTRACE_KEEP` | what to keep at that size: `oldest` (stop recording) or `newest` (drop the oldest); unset: `newest` |
 //! | `MMTRACE_SLOT` | bytes of a slot, the unit in which threads fill the log; with suffix as above |

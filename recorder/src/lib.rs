@@ -82,6 +82,8 @@ mod hash;
 #[cfg(feature = "record")]
 mod log;
 #[cfg(any(feature = "record", feature = "go-runtime"))]
+mod log_file;
+#[cfg(any(feature = "record", feature = "go-runtime"))]
 #[cfg_attr(not(feature = "record"), allow(dead_code, reason = "Go programs need no unwind tables"))]
 mod module;
 #[cfg(any(feature = "record", feature = "go-runtime"))]

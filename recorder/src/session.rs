@@ -4,7 +4,7 @@
 //! It is begun before `main` if `MMTRACE_LOG` asks for it, or by a [`Session`], and ended by the
 //! program's exit (a return from `main` or `std::process::exit`), or by the session's end. A program
 //! that is killed, aborts or replaces itself (`exec`) leaves a log that is readable up to the last
-//! event. A child of `fork` never touches its parent's log: it gets one of its own,
+//! event; what it becomes writes another one (`crate::log_file`). A child of `fork` never touches its parent's log: it gets one of its own,
 //! `<log>.<process id>`, as soon as it does something to be recorded.
 
 mod guard;
@@ -12,7 +12,6 @@ mod lifecycle;
 mod recording;
 mod sealer;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use self::guard::{FinishError, Session, StartError, Summary};
@@ -108,11 +107,4 @@ pub(crate) fn stop(recording: &Recording) {
 
 fn state() -> MutexGuard<'static, State> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// `run.log` of process 7 is `run.log.7`.
-fn log_of_child(log: &std::path::Path) -> PathBuf {
-    let mut name = log.as_os_str().to_owned();
-    name.push(format!(".{}", std::process::id()));
-    PathBuf::from(name)
 }

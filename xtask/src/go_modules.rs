@@ -59,19 +59,14 @@ const MODULES: &[Module] = &[
     Module {
         name: "github.com/mochi-mqtt/server/v2",
         version: "v2.7.9",
-        arguments: &[
-            ".",
-            "./hooks/auth",
-            "./hooks/storage",
-            "./hooks/storage/badger",
-            "./hooks/storage/bolt",
-            "./hooks/storage/redis",
-            "./listeners",
-            "./mempool",
-            "./packets",
-            "./system",
-        ],
-        restricted: "without what links zstd in C: its functions are named like the recorder's",
+        arguments: &["./..."],
+        restricted: "",
+    },
+    Module {
+        name: "github.com/valyala/fasthttp",
+        version: "v1.58.0",
+        arguments: &["-short", "./..."],
+        restricted: "-short, for time",
     },
     Module {
         name: "go.etcd.io/bbolt",

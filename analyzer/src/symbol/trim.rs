@@ -35,12 +35,19 @@ const STARTERS: [&str; 15] = [
 
 /// What Go's runtime does on the way from the program to a hook: parking, starting goroutines,
 /// allocating, and telling of all that.
-const GO_PLUMBING: [&str; 5] =
-    ["runtime.", "internal/runtime/", "internal/race.", "internal/sync.", "runtime/internal/"];
+const GO_PLUMBING: [&str; 7] = [
+    "runtime.",
+    "internal/runtime/",
+    "internal/race.",
+    "internal/sync.",
+    "runtime/internal/",
+    "sync.mmtrace",
+    "sync.(*mmtrace",
+];
 
 /// Functions of Go's runtime that stand for something the program says: operations on channels and
-/// maps, copying, growing.
-const GO_OPERATIONS: [&str; 9] = [
+/// maps, copying, growing, finalizers.
+const GO_OPERATIONS: [&str; 11] = [
     "runtime.chan",
     "runtime.closechan",
     "runtime.select",
@@ -50,6 +57,8 @@ const GO_OPERATIONS: [&str; 9] = [
     "runtime.memmove",
     "runtime.gopanic",
     "runtime.block",
+    "runtime.SetFinalizer",
+    "runtime.AddCleanup",
 ];
 
 /// Paths of Rust's own libraries.

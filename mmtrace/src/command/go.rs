@@ -213,26 +213,38 @@ impl Logs {
             .map_err(Failure::usage)?;
         let ends_as_folder = shown.as_os_str().as_encoded_bytes().ends_with(b"/");
         let is_folder = verb == Verb::Test || ends_as_folder || asked.is_dir();
-        if !is_folder {
+        if is_folder {
+            // Test programs say nothing if they cannot write: it is tried before they run.
+            fs::create_dir_all(&asked)
+                .and_then(|()| probe(&asked))
+                .with_context(|| format!("cannot write logs into {}", shown.display()))
+                .map_err(Failure::usage)?;
+        } else {
             make_way(&shown)?;
-            return Ok(Self { shown, asked, is_folder, before: HashMap::new() });
         }
-        // Test programs say nothing if they cannot write: it is tried before they run.
-        fs::create_dir_all(&asked)
-            .and_then(|()| probe(&asked))
-            .with_context(|| format!("cannot write logs into {}", shown.display()))
-            .map_err(Failure::usage)?;
-        let before = logs_in(&shown).into_iter().map(|log| (log.clone(), changed(&log))).collect();
-        Ok(Self { shown, asked, is_folder, before })
+        let mut logs = Self { shown, asked, is_folder, before: HashMap::new() };
+        logs.before = logs.there().into_iter().map(|log| (log.clone(), changed(&log))).collect();
+        Ok(logs)
     }
 
     /// The logs that were written since.
     fn made(&self) -> Vec<PathBuf> {
-        if !self.is_folder {
-            return Some(self.shown.clone()).filter(|log| log.exists()).into_iter().collect();
-        }
         let is_new = |log: &PathBuf| self.before.get(log).is_none_or(|at| *at != changed(log));
-        logs_in(&self.shown).into_iter().filter(is_new).collect()
+        self.there().into_iter().filter(is_new).collect()
+    }
+
+    /// All logs, of earlier runs as well. Of a file those beside it that its process wrote when it had
+    /// become another program.
+    fn there(&self) -> Vec<PathBuf> {
+        if self.is_folder {
+            return logs_in(&self.shown);
+        }
+        let later = (2_u32..).map(|number| {
+            let mut name = self.shown.clone().into_os_string();
+            name.push(format!(".{number}"));
+            PathBuf::from(name)
+        });
+        std::iter::once(self.shown.clone()).chain(later).take_while(|log| log.exists()).collect()
     }
 }
 

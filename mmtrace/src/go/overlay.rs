@@ -14,8 +14,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use patches::{
-    FAST_PATHS, Feature, INTERNAL_RACE, LOCK_WORDS, MUTEX, OFFSETS, PATCHES, Patch, Places,
-    RUNTIME, RUNTIME_LOCK_WORDS, TESTING_OUTCOME,
+    FAST_PATHS, Feature, INTERNAL_RACE, LOCK_WORDS, MAP, MAPS, MUTEX, OFFSETS, ONCES, PATCHES,
+    Patch, Places, RUNTIME, RUNTIME_LOCK_WORDS, RUNTIME_MAPS, RUNTIME_ONCES, TESTING_OUTCOME,
 };
 
 /// An overlay that can be given to `go -overlay`.
@@ -135,12 +135,19 @@ fn patch(read: &dyn Fn(&str) -> io::Result<String>) -> (Files, Vec<String>) {
         originals.entry(file).or_insert_with(|| read(file).ok()).clone()
     };
     let mut missing = BTreeSet::new();
+    let mut chosen = BTreeMap::new();
     for patch in PATCHES {
         let text = patch.files.iter().find_map(|file| original(file));
-        if text.and_then(|text| apply(&text, patch)).is_none() {
+        let patched = text.as_ref().and_then(|text| apply(text, patch));
+        if let Places::OneOf(name) = patch.places {
+            *chosen.entry((patch.feature, name)).or_insert(false) |=
+                patched.is_some() && patched != text;
+        }
+        if patched.is_none() && !patch.places.are_optional() {
             missing.insert(patch.feature);
         }
     }
+    missing.extend(chosen.into_iter().filter(|(_, is_there)| !is_there).map(|((of, _), _)| of));
     for file in ["internal/race/race.go", "runtime/race.go"] {
         if original(file).is_none() {
             missing.insert(Feature::Layout);
@@ -162,11 +169,12 @@ fn patch(read: &dyn Fn(&str) -> io::Result<String>) -> (Files, Vec<String>) {
         files.insert((*file).to_owned(), text);
     }
     let mutexes = MUTEX.iter().copied().find(|file| original(file).is_some());
+    let map = MAP.iter().copied().find(|file| original(file).is_some());
     let mut append = |file: &'static str, what: &str| {
         let text = files.remove(file).or_else(|| original(file)).unwrap_or_default();
         files.insert(file.to_owned(), text + what);
     };
-    append("runtime/race.go", &runtime());
+    append("runtime/race.go", &runtime(has(Feature::Types)));
     append("internal/race/race.go", INTERNAL_RACE);
     if has(Feature::Tests) {
         append("testing/testing.go", TESTING_OUTCOME);
@@ -174,6 +182,14 @@ fn patch(read: &dyn Fn(&str) -> io::Result<String>) -> (Files, Vec<String>) {
     if let Some(file) = mutexes.filter(|_| has(Feature::LockWords)) {
         append(file, LOCK_WORDS);
         append("runtime/sema.go", RUNTIME_LOCK_WORDS);
+    }
+    if has(Feature::Onces) {
+        append("sync/once.go", ONCES);
+        append("runtime/sema.go", RUNTIME_ONCES);
+    }
+    if let Some(file) = map.filter(|_| has(Feature::Maps)) {
+        append(file, MAPS);
+        append("runtime/alg.go", RUNTIME_MAPS);
     }
     if has(Feature::FastPaths) {
         append("runtime/race_amd64.s", FAST_PATHS);
@@ -184,11 +200,11 @@ fn patch(read: &dyn Fn(&str) -> io::Result<String>) -> (Files, Vec<String>) {
 }
 
 /// What is appended to the runtime.
-fn runtime() -> String {
-    let offsets = OFFSETS
-        .iter()
-        .enumerate()
-        .map(|(index, (_, expression))| format!("\tmmtraceTable[{index}] = {expression}\n"));
+fn runtime(has_types: bool) -> String {
+    let offsets = OFFSETS.iter().enumerate().map(|(index, (name, expression))| {
+        let is_known = has_types || !name.starts_with("Type");
+        format!("\tmmtraceTable[{index}] = {}\n", if is_known { *expression } else { "0" })
+    });
     let offsets: String = offsets.collect();
     let count = OFFSETS.len().to_string();
     RUNTIME.replace("{count}", &count).replace("{offsets}", offsets.trim_end())
@@ -196,14 +212,14 @@ fn runtime() -> String {
 
 /// The text with the change; none if it is not to be made there.
 fn apply(text: &str, patch: &Patch) -> Option<String> {
-    let is_optional = patch.places == Places::OnlyIfAny;
+    let is_optional = patch.places.are_optional();
     let Some(body) = body_of(text, patch.within) else {
         return is_optional.then(|| text.to_owned());
     };
     let (before, rest) = text.split_at(body.start);
     let (inside, after) = rest.split_at(body.end - body.start);
     let expected = match patch.places {
-        Places::Only | Places::OnlyIfAny => 1,
+        Places::Only | Places::OnlyIfAny | Places::OneOf(_) => 1,
         Places::All(count) => count,
         Places::FirstOfTwo => 2,
     };

@@ -7,6 +7,7 @@ mod flags;
 mod hang;
 mod judged;
 mod kill;
+mod names;
 mod signals;
 
 use std::collections::{BTreeMap, BTreeSet};

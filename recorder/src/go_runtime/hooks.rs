@@ -308,10 +308,11 @@ pub unsafe extern "C" fn go_end(
     drop(unsafe { Box::from_raw(context) });
 }
 
-/// `__tsan_malloc`: a block of the heap; from a `g` without a context, memory of the runtime's.
+/// `__tsan_malloc`: a block of the heap, for a type of Go's or none; from a `g` without a context,
+/// memory of the runtime's.
 pub unsafe extern "C" fn malloc(
     context: *mut Goroutine,
-    _pc: u64,
+    what: u64,
     object: u64,
     size: u64,
     g: usize,
@@ -321,13 +322,15 @@ pub unsafe extern "C" fn malloc(
     let Some(proc) = (unsafe { running(context, g) }) else { return };
     // Long out of the cache, mostly: on its way while the stack is walked.
     stripe::prefetch(object);
-    let (kind, stack) = if context.is_null() {
-        (EventKind::Retire, StackId::UNKNOWN)
+    let (kind, stack, extra) = if context.is_null() {
+        (EventKind::Retire, StackId::UNKNOWN, 0)
     } else {
+        let name = proc.type_name(what);
         // SAFETY: see the module.
-        (EventKind::Alloc, unsafe { stack_here(proc, &[], g, frame) })
+        let stack = unsafe { stack_here(proc, &[], g, frame) };
+        (EventKind::Alloc, stack, u64::from(name.as_u32()))
     };
-    proc.event(Event { object, value: size, stack, ..Event::new(kind) });
+    proc.event(Event { object, value: size, extra, stack, ..Event::new(kind) });
 }
 
 /// `__tsan_free`: the collector, or an arena, gives a block back.

@@ -41,6 +41,10 @@ table! {
     FunctionData: "Address of the functions' data, which describes inlined calls.";
     GoroutineContext: "Offset of `g.racectx`.";
     CgoSync: "Address of the object by which the runtime orders all cgo calls.";
+    Types: "Where the types lie that the linker wrote; 0 if they are not told of.";
+    TypesEnd: "Where they end.";
+    TypeFlags: "Offset of `abi.Type.TFlag`.";
+    TypeName: "Offset of `abi.Type.Str`: where its name lies, from the beginning of all types.";
 }
 
 const COUNT: usize = ENTRIES.len();
@@ -88,6 +92,44 @@ pub(super) fn is_known() -> bool {
 pub(super) unsafe fn word(base: usize, offset: usize) -> usize {
     // SAFETY: the caller's promise.
     unsafe { std::ptr::with_exposed_provenance::<usize>(base + offset).read() }
+}
+
+/// The name of the type at this address, as `reflect.Type.String` gives it; none if it is none that the
+/// linker wrote: those that package `reflect` makes have their names elsewhere.
+pub(super) fn type_name(address: usize) -> Option<&'static str> {
+    /// The name begins with a star, for the sake of the type of pointers to it.
+    const EXTRA_STAR: u8 = 1 << 1;
+
+    let types = types();
+    let at = address.checked_sub(entry(Entry::Types))?;
+    let flags = *types.get(at + entry(Entry::TypeFlags))?;
+    let offset = types.get(at + entry(Entry::TypeName)..)?.first_chunk()?;
+    // A byte of flags, the length in groups of seven bits, the name.
+    let mut rest = types.get(u32::from_ne_bytes(*offset) as usize + 1..)?;
+    let (mut len, mut shift) = (0_usize, 0);
+    while shift < 28 {
+        let (&group, behind) = rest.split_first()?;
+        rest = behind;
+        len |= usize::from(group & 0x7f) << shift;
+        shift += 7;
+        if group < 0x80 {
+            break;
+        }
+    }
+    let name = std::str::from_utf8(rest.get(..len)?).ok()?;
+    if flags & EXTRA_STAR == 0 { Some(name) } else { name.strip_prefix('*') }
+}
+
+/// The types that the linker wrote, with their names; nothing if they were not told of.
+fn types() -> &'static [u8] {
+    let begin = entry(Entry::Types);
+    let len = entry(Entry::TypesEnd).saturating_sub(begin);
+    if begin == 0 {
+        return &[];
+    }
+    // SAFETY: the bounds are what the linker told the runtime, which told us; the program keeps its types
+    // as they are, for as long as it runs.
+    unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance(begin), len) }
 }
 
 /// Writes a word of Go's.

@@ -15,14 +15,15 @@ mod tables;
 use std::mem::offset_of;
 
 use mmtrace_format::event::word::{self, RECORD_WORDS_MAX};
-use mmtrace_format::{AccessKind, Event, EventKind, StackId, Timestamp};
+use mmtrace_format::{AccessKind, Event, EventKind, StackId, StringId, Timestamp};
 
 use self::cold::Cold;
 pub use self::tables::MULTIPLIER;
-use self::tables::Stacks;
 pub(super) use self::tables::mix;
 pub(super) use self::tables::{Callers, Filter, Places};
+use self::tables::{Stacks, TypeNames};
 use super::goroutine::Goroutine;
+use super::layout;
 use super::recording::Recording;
 use super::walk::{StackBounds, Walk};
 use crate::clock::Clock;
@@ -34,6 +35,9 @@ use crate::stripe;
 /// What a place of code knows of itself: scalar accesses come without a size, and are taken for
 /// their first byte, as Go's own race detector does: whoever writes a variable writes that byte.
 pub const SCALAR_SIZE: u32 = 1;
+
+/// Beside the address of a type: the block is many of it.
+const MANY: u64 = 1;
 
 /// See the module.
 pub struct Proc {
@@ -50,6 +54,7 @@ pub struct Proc {
     places: Places,
     callers: Callers,
     stacks: Stacks,
+    types: TypeNames,
     clock: Clock,
     /// What all events get as their time while it is held: zero if each gets its own.
     held_time: Timestamp,
@@ -80,6 +85,7 @@ impl Proc {
             places: Places::new(),
             callers: Callers::new(),
             stacks: Stacks::new(),
+            types: TypeNames::new(),
             clock: recording.clock(),
             held_time: Timestamp::default(),
             cold: Cold::new(recording, system),
@@ -147,6 +153,28 @@ impl Proc {
             Some(known) => known,
             None => self.called_from_cold(callers, address),
         }
+    }
+
+    /// What a block is that Go's allocator made for the type at this address: see [`MANY`].
+    #[inline]
+    pub(super) fn type_name(&mut self, what: u64) -> StringId {
+        match self.types.find(what) {
+            Some(known) => known,
+            None if what == 0 => StringId::EMPTY,
+            None => self.type_name_cold(what),
+        }
+    }
+
+    /// Names a type that was not seen here lately.
+    #[cold]
+    #[inline(never)]
+    fn type_name_cold(&mut self, what: u64) -> StringId {
+        let name = layout::type_name((what & !MANY) as usize).unwrap_or_default();
+        let is_many = what & MANY != 0 && !name.is_empty();
+        let name = if is_many { format!("[]{name}") } else { name.to_owned() };
+        let name = self.cold.recording.string(&name);
+        self.types.insert(what, name);
+        name
     }
 
     /// The stack that begins with `inner` and goes on at a frame pointer.
@@ -241,6 +269,9 @@ fn begins_epoch(kind: EventKind) -> bool {
             | Kind::ReadLock
             | Kind::WriteLock
             | Kind::WaitGroupWait
+            | Kind::OnceWait
+            | Kind::MapRead
+            | Kind::FinalizerRun
             | Kind::ChanRecvClosed
             | Kind::ChanSendDone
             | Kind::AtomicLoad

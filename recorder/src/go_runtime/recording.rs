@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mmtrace_format::handshake::{self, Handshake};
 use mmtrace_format::layout::LossReason;
-use mmtrace_format::live::{CreateError, LiveLog, LiveOptions, Slot, SlotLabel};
+use mmtrace_format::live::{LiveLog, LiveOptions, Slot, SlotLabel};
 use mmtrace_format::meta::SETTING_STREAMS_IN_TIME;
 use mmtrace_format::table::TableEntry;
 use mmtrace_format::{ProcessInfo, StackId, StreamId, StringId, ThreadId, Timestamp};
@@ -16,6 +16,7 @@ use super::sealer::{Sealer, background};
 use super::sites::Sites;
 use super::symbols;
 use crate::clock::{self, Clock};
+use crate::log_file;
 
 /// Asks for every access, repeated ones as well.
 const FULL: &str = "MMTRACE_FULL";
@@ -66,15 +67,7 @@ impl Recording {
         let clock = Clock::start();
         let is_full = std::env::var_os(FULL).is_some_and(|full| !full.is_empty() && full != "0");
         let info = process_info(&program, clock, is_full);
-        let log = match LiveLog::create(&path, &info, options) {
-            // The process that started this one records into the file that both were told of.
-            Err(CreateError::InUse { .. }) => {
-                let mut name = path.into_os_string();
-                name.push(format!(".{pid}"));
-                LiveLog::create(PathBuf::from(name), &info, options)
-            }
-            created => created,
-        };
+        let log = log_file::begin(&path, |path| LiveLog::create(path, &info, options));
         let log = log.map_err(|error| error.to_string())?;
         let recording = Box::leak(Box::new(Self {
             log,

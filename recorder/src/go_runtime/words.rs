@@ -13,8 +13,8 @@ use super::hooks::{proc_of, recording, running, stack_here, sync_event};
 use super::layout::{self, Entry};
 use super::proc::Proc;
 
-/// Bytes of the word that says who holds a mutex.
-const LOCK_WORD_SIZE: u32 = 4;
+/// Bytes of the word that says who holds a mutex, or that a once is done.
+const STATE_SIZE: u32 = 4;
 
 /// Something that is done at a channel, by the goroutine that runs (*this*) and maybe by one that is
 /// parked there (the *peer*). The channel's lock is held.
@@ -169,18 +169,26 @@ pub unsafe extern "C" fn operation(
     }
     let detail = (kind >> 8) as u32 & DETAIL_MAX;
     let event = Event { detail, object, value, ..Event::new(known) };
-    match known {
+    let word = match known {
+        EventKind::MutexLock | EventKind::MutexUnlock | EventKind::OnceDone => {
+            Some(AccessKind::AtomicWrite)
+        }
+        EventKind::OnceWait => Some(AccessKind::AtomicRead),
+        _ => None,
+    };
+    match word {
         // SAFETY: see the module.
-        EventKind::MutexLock | EventKind::MutexUnlock => unsafe { mutex(context, event, g, frame) },
+        Some(word) => unsafe { with_word(context, event, word, g, frame) },
         // SAFETY: see the module.
-        _ => unsafe { sync_event(context, event, g, frame) },
+        None => unsafe { sync_event(context, event, g, frame) },
     }
 }
 
-/// A mutex is locked or is going to be unlocked. Its own word is changed with that: the overlay has it
-/// done by atomics that tell nothing, but who writes over a mutex that is in use races with it.
+/// A mutex is locked or is going to be unlocked, a once is done or seen to be. Its own word is changed or
+/// read with that: the overlay has it done by atomics that tell nothing, but who writes over a mutex that
+/// is in use races with it.
 #[inline]
-unsafe fn mutex(context: *mut Goroutine, event: Event, g: usize, frame: u64) {
+unsafe fn with_word(context: *mut Goroutine, event: Event, kind: AccessKind, g: usize, frame: u64) {
     // SAFETY: see the module.
     if unsafe { context.as_ref() }.is_none_or(|goroutine| goroutine.ignoring != 0) {
         return;
@@ -189,11 +197,9 @@ unsafe fn mutex(context: *mut Goroutine, event: Event, g: usize, frame: u64) {
     let Some(proc) = (unsafe { running(context, g) }) else { return };
     // SAFETY: see the module.
     let stack = unsafe { stack_here(proc, &[], g, frame) };
-    let word = |proc: &mut Proc| {
-        proc.access_at(AccessKind::AtomicWrite, event.object, LOCK_WORD_SIZE, stack);
-    };
-    // While it is held: after what the lock takes, before what the unlock gives.
-    if event.kind == EventKind::MutexLock {
+    let word = |proc: &mut Proc| proc.access_at(kind, event.object, STATE_SIZE, stack);
+    // After what is taken, before what is given.
+    if matches!(event.kind, EventKind::MutexLock | EventKind::OnceWait) {
         proc.event(Event { stack, ..event });
         word(proc);
     } else {

@@ -8,9 +8,10 @@ use std::path::Path;
 use std::sync::{MutexGuard, Once};
 
 use mmtrace_format::handshake::{self, Handshake};
-use mmtrace_format::live::{CreateError, LiveOptions};
+use mmtrace_format::live::LiveOptions;
 
-use super::{NUMBER, Plan, State, begin, log_of_child};
+use super::{NUMBER, Plan, State, begin};
+use crate::log_file;
 use crate::primitive::Ordering;
 
 /// Asks for every access, repeated ones as well.
@@ -51,15 +52,9 @@ fn begin_as_asked() {
     let program = std::env::current_exe().unwrap_or_default();
     let path = handshake.log_file(&program, std::process::id(), Path::is_dir);
     let Some(path) = path else { return };
-    let plan = Plan { path, ..plan_of(&handshake) };
     let mut state = super::state();
-    let begun = match begin(&mut state, plan.clone()) {
-        // The process that started this one records into the file that both were told of.
-        Err(CreateError::InUse { .. }) => {
-            begin(&mut state, Plan { path: log_of_child(&plan.path), ..plan })
-        }
-        begun => begun,
-    };
+    let begun =
+        log_file::begin(&path, |path| begin(&mut state, Plan { path, ..plan_of(&handshake) }));
     drop(state);
     if let Err(error) = begun {
         eprintln!("mmtrace: nothing is recorded: {error}");
@@ -119,7 +114,7 @@ extern "C" fn in_child() {
         let recording = ManuallyDrop::new(recording);
         let is_going_on = NUMBER.load(Ordering::Relaxed) == recording.number();
         let plan = recording.plan();
-        let plan = Plan { path: log_of_child(&plan.path), ..plan.clone() };
+        let plan = Plan { path: log_file::of_child(&plan.path), ..plan.clone() };
         crate::log::forget();
         if is_going_on {
             // A number that no log has: the next event of this process begins one.

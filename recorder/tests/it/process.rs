@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 
@@ -37,6 +37,7 @@ fn program() {
         Ok("panic") => panic_in_a_thread(),
         Ok("fork") => fork_and_go_on(),
         Ok("fill") => fill_the_file(),
+        Ok("become") => become_another(),
         Ok(role) => panic!("no such role: {role}"),
         Err(_) => {}
     }
@@ -251,6 +252,25 @@ fn a_forked_child_has_a_log_of_its_own() {
     assert_eq!(strings(&child, EventKind::Mark), ["in the child"]);
     assert_ne!(child.info().run_id, log.info().run_id);
     assert_numbers_are_complete(&child);
+}
+
+fn become_another() {
+    mark!("before it is another");
+    let program = std::env::current_exe().unwrap();
+    let mut other = Command::new(program);
+    other.args(std::env::args_os().skip(1)).env(ROLE, "return");
+    panic!("{}", other.exec());
+}
+
+#[test]
+fn a_process_that_becomes_another_program_keeps_its_log() {
+    let (folder, status, log) = Program::run("become");
+    assert!(status.success());
+    assert_eq!(strings(&log, EventKind::Mark), ["before it is another"]);
+    let other = open(&folder.path().join("run.log.2"));
+    assert!(other.is_complete());
+    assert_eq!(strings(&other, EventKind::Mark), ["about to return"]);
+    assert_eq!(other.info().pid, log.info().pid);
 }
 
 #[expect(unsafe_code, reason = "a limit of the process")]

@@ -1,7 +1,7 @@
 //! Why nothing orders two accesses, in sentences that name what is missing.
 
 use super::super::{CommonAncestor, HeldLock, RaceSide, SyncPoint, thread_in_words};
-use crate::symbol::{Frame, Place, program_frame};
+use crate::symbol::{Frame, Place, library_call, program_frame};
 
 /// What the sentences are made of.
 pub(super) struct Why<'a> {
@@ -174,6 +174,9 @@ fn point_in_words(point: &SyncPoint) -> String {
     }
     if point.object.0 != 0 {
         words = format!("{words} of {}", point.object);
+    }
+    if let Some(called) = library_call(&point.stack, point.operation) {
+        words = format!("{words} in {called}");
     }
     if program_frame(&point.stack).is_some() {
         words = format!("{words} at {}", place(&point.stack));

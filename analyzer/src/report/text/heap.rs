@@ -124,14 +124,18 @@ fn row(page: &mut Page, options: &TextOptions<'_>, site: &HeapSite) {
     );
 }
 
-/// The function and place of a site.
-pub(super) fn site_in_words(site: &HeapSite) -> String {
-    match program_frame(&site.stack) {
+/// The function and place of a site, and what it allocates.
+fn site_in_words(site: &HeapSite) -> String {
+    let place = match program_frame(&site.stack) {
         Some(frame) if frame.function.is_some() && frame.file.is_some() => {
             format!("{frame} at {}", Place(frame))
         }
         Some(frame) => frame.to_string(),
         None => "an unknown place".to_owned(),
+    };
+    match &site.type_name {
+        Some(name) => format!("{place} ({name})"),
+        None => place,
     }
 }
 

@@ -6,7 +6,7 @@ use crate::finding::{
     Finding, HeldLock, RaceEvidence, RaceSide, SitePair, SyncPoint, thread_in_words,
 };
 use crate::quantity::grouped;
-use crate::symbol::{Frame, Place, program_frame};
+use crate::symbol::{Frame, Place, library_call, program_frame};
 
 /// The most other pairs of places that are listed; the JSON report has more.
 const OTHER_PAIRS_MAX: usize = 8;
@@ -137,6 +137,9 @@ fn point_in_words(point: Option<&SyncPoint>, none: &str) -> String {
     }
     if point.object.0 != 0 {
         words = format!("{words} of {}", point.object);
+    }
+    if let Some(called) = library_call(&point.stack, point.operation) {
+        words = format!("{words} in {called}");
     }
     if !point.stack.is_empty() {
         words = format!("{words} at {}", place(&point.stack));

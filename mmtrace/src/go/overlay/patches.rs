@@ -25,10 +25,14 @@ pub(super) enum Feature {
     Tests,
     FastPaths,
     LockWords,
+    Types,
+    Onces,
+    Maps,
+    Finalizers,
 }
 
 impl Feature {
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::Layout,
         Self::Allocations,
         Self::Channels,
@@ -46,6 +50,10 @@ impl Feature {
         Self::Tests,
         Self::FastPaths,
         Self::LockWords,
+        Self::Types,
+        Self::Onces,
+        Self::Maps,
+        Self::Finalizers,
     ];
 
     /// What the user is told if it cannot be had.
@@ -80,6 +88,12 @@ impl Feature {
             Self::LockWords => {
                 "What mutexes do inside is recorded as atomic operations: recording is slower."
             }
+            Self::Types => "The heap report does not name the types of what is allocated.",
+            Self::Onces => "sync.Once is recorded as an atomic and a mutex.",
+            Self::Maps => {
+                "sync.Map is recorded as the atomics and locks that it is made of, without its name."
+            }
+            Self::Finalizers => "Finalizers and cleanups are not named in the log.",
             Self::FastPaths => {
                 "Every access and function call takes the long way into the recorder: recording is \
                  slower, and complete."
@@ -93,6 +107,7 @@ impl Feature {
             Self::Layout => None,
             // Without it the words are what tells.
             Self::LockWords => Some(Self::Locks),
+            Self::Types => Some(Self::Allocations),
             _ => Some(Self::Layout),
         }
     }
@@ -123,6 +138,15 @@ pub(super) enum Places {
     FirstOfTwo,
     /// There is one, or the Go version has nothing of the kind.
     OnlyIfAny,
+    /// There is one here, or in another of the feature's rows of this name: versions differ.
+    OneOf(&'static str),
+}
+
+impl Places {
+    /// Whether the row may do nothing.
+    pub(super) fn are_optional(self) -> bool {
+        matches!(self, Self::OnlyIfAny | Self::OneOf(_))
+    }
 }
 
 const fn patch(
@@ -148,6 +172,12 @@ pub(super) const MUTEX: &[&str] = &["internal/sync/mutex.go", "sync/mutex.go"];
 const RWMUTEX: &[&str] = &["sync/rwmutex.go"];
 const GROUP: &[&str] = &["sync/waitgroup.go"];
 const POOL: &[&str] = &["sync/pool.go"];
+const ONCE: &[&str] = &["sync/once.go"];
+pub(super) const MAP: &[&str] = &["sync/hashtriemap.go", "sync/map.go"];
+const ALGORITHMS: &[&str] = &["runtime/alg.go"];
+const MALLOC: &[&str] = &["runtime/malloc.go"];
+const FINALIZERS: &[&str] = &["runtime/mfinal.go"];
+const CLEANUPS: &[&str] = &["runtime/mcleanup.go"];
 const SYSCALL: &[&str] = &["syscall/syscall_unix.go"];
 const TESTING: &[&str] = &["testing/testing.go"];
 const ASSEMBLY: &[&str] = &["runtime/race_amd64.s"];
@@ -162,15 +192,11 @@ pub(super) const PATCHES: &[Patch] = &[
     patch(F::Layout, RACE, "func raceinit(", "abi.FuncPCABI0(racecallbackthunk), 0)",
         "abi.FuncPCABI0(racecallbackthunk), mmtraceLayout())", P::Only),
 
-    // What is freed is a block. Race builds put objects of less than 16 bytes without pointers to the
-    // end of one, and objects with pointers of more than 512 bytes come after 8 bytes about their type.
     patch(F::Allocations, RACE, "func racemalloc(", "racecall(&__tsan_malloc, 0, 0, uintptr(p), sz)",
-        "if sz < maxTinySize || sz > 512 { if s := spanOf(uintptr(p)); s == nil { \
-         } else if s.spanclass == tinySpanClass { \
-         p, sz = unsafe.Pointer(uintptr(p)&^(maxTinySize-1)), maxTinySize \
-         } else if sz > 512 && s.spanclass.sizeclass() != 0 && (uintptr(p)-s.base())%s.elemsize == 8 { \
-         p, sz = unsafe.Pointer(uintptr(p)-8), sz+8 } }; \
-         racecall(&__tsan_malloc, getg().racectx, 0, uintptr(p), sz)", P::Only),
+        "mmtraceMalloc(p, sz, nil)", P::Only),
+    patch(F::Types, MALLOC, "func mallocgc(", "racemalloc(x, size-asanRZ)", "mmtraceMalloc(x, size-asanRZ, typ)",
+        P::OneOf("mallocgc")),
+    patch(F::Types, MALLOC, "func mallocgc(", "racemalloc(x, size)", "mmtraceMalloc(x, size, typ)", P::OneOf("mallocgc")),
 
     patch(F::Channels, CHAN, "type hchan struct {", "\tlock mutex\n", "\tlock mutex; mmtrace [2]uint64\n", P::Only),
     patch(F::Channels, CHAN, "func makechan(", "lockInit(&c.lock, lockRankHchan)",
@@ -273,6 +299,53 @@ pub(super) const PATCHES: &[Patch] = &[
         "if len(allPools) == cap(allPools) { grown := make([]*Pool, len(allPools), 2*len(allPools)+8); \
          for i, old := range allPools { grown[i] = old }; allPools = grown }; allPools = append(allPools, p)", P::Only),
 
+    // The flag of a once says by itself what it was asked and told.
+    patch(F::Onces, ONCE, "import (", "\t\"sync/atomic\"\n", "\t\"sync/atomic\"; \"unsafe\"\n", P::Only),
+    patch(F::Onces, ONCE, "type Once struct {", "atomic.Bool", "mmtraceBool", P::OneOf("done")),
+    patch(F::Onces, ONCE, "type Once struct {", "atomic.Uint32", "mmtraceUint32", P::OneOf("done")),
+
+    // What a map is made of stays in the log: it alone knows which write a read has seen, or that it saw
+    // an entry's removal. So a write is told behind it, and a read before: an edge between the two is
+    // one that the parts have, too.
+    patch(F::Maps, MAP, "import (", "\tisync \"internal/sync\"\n", "\tisync \"internal/sync\"; _ \"unsafe\"\n",
+        P::OneOf("import")),
+    patch(F::Maps, MAP, "import (", "\t\"sync/atomic\"\n", "\t\"sync/atomic\"; _ \"unsafe\"\n", P::OneOf("import")),
+    patch(F::Maps, MAP, "func (m *Map) Load(", "ok bool) {", "ok bool) { mmtraceRead(m, key);", P::Only),
+    patch(F::Maps, MAP, "func (m *Map) Store(", "value any) {", "value any) { defer mmtraceWritten(m, key);", P::Only),
+    patch(F::Maps, MAP, "func (m *Map) LoadOrStore(", "loaded bool) {",
+        "loaded bool) { mmtraceRead(m, key); defer func() { if !loaded { mmtraceWritten(m, key) } }();", P::Only),
+    patch(F::Maps, MAP, "func (m *Map) LoadAndDelete(", "loaded bool) {",
+        "loaded bool) { mmtraceRead(m, key); defer mmtraceWritten(m, key);", P::Only),
+    patch(F::Maps, MAP, "func (m *Map) Delete(", "any) {", "any) { defer mmtraceWritten(m, key);", P::Only),
+    patch(F::Maps, MAP, "func (m *Map) Swap(", "loaded bool) {",
+        "loaded bool) { mmtraceRead(m, key); defer mmtraceWritten(m, key);", P::Only),
+    patch(F::Maps, MAP, "func (m *Map) CompareAndSwap(", "(swapped bool) {",
+        "(swapped bool) { mmtraceRead(m, key); defer func() { if swapped { mmtraceWritten(m, key) } }();", P::OnlyIfAny),
+    patch(F::Maps, MAP, "func (m *Map) CompareAndDelete(", "(deleted bool) {",
+        "(deleted bool) { mmtraceRead(m, key); defer func() { if deleted { mmtraceWritten(m, key) } }();", P::Only),
+    patch(F::Maps, MAP, "func (m *Map) Range(", "value any) bool) {", "value any) bool) { mmtraceRead(m, nil);", P::Only),
+    patch(F::Maps, MAP, "func (m *Map) Clear(", "Clear() {", "Clear() { defer mmtraceWritten(m, nil);", P::OnlyIfAny),
+    // What the names of keys are made with.
+    patch(F::Maps, ALGORITHMS, "func nilinterhash(", "(p unsafe.Pointer, h uintptr) uintptr {",
+        "(p unsafe.Pointer, h uintptr) uintptr {", P::Only),
+
+    patch(F::Finalizers, FINALIZERS, "func SetFinalizer(", "\tcreatefing()\n",
+        "\tcreatefing(); mmtraceFinalizer(51, e.data)\n", P::Only),
+    patch(F::Finalizers, FINALIZERS, "func runFinalizers() {", "reflectcall(nil, unsafe.Pointer(f.fn),",
+        "mmtraceFinalizer(52, f.arg); reflectcall(nil, unsafe.Pointer(f.fn),", P::OneOf("run")),
+    patch(F::Finalizers, FINALIZERS, "func runfinq() {", "reflectcall(nil, unsafe.Pointer(f.fn),",
+        "mmtraceFinalizer(52, f.arg); reflectcall(nil, unsafe.Pointer(f.fn),", P::OneOf("run")),
+    patch(F::Finalizers, FINALIZERS, "func runfinq() {", "\tcleanup()\n",
+        "\tmmtraceFinalizer(52, fn); cleanup()\n", P::OnlyIfAny),
+    patch(F::Finalizers, CLEANUPS, "func AddCleanup[", "id := addCleanup(unsafe.Pointer(ptr), cleanupFn{",
+        "mmtraceFinalizer(51, unsafe.Pointer(argv)); id := addCleanup(unsafe.Pointer(ptr), cleanupFn{", P::OnlyIfAny),
+    patch(F::Finalizers, CLEANUPS, "func AddCleanup[", "id := addCleanup(unsafe.Pointer(ptr), fv)",
+        "mmtraceFinalizer(51, unsafe.Pointer(fv)); id := addCleanup(unsafe.Pointer(ptr), fv)", P::OnlyIfAny),
+    patch(F::Finalizers, CLEANUPS, "func runCleanups() {", "c.call(c.fn, c.arg)",
+        "mmtraceFinalizer(52, c.arg); c.call(c.fn, c.arg)", P::OnlyIfAny),
+    patch(F::Finalizers, CLEANUPS, "func runCleanups() {", "\tcleanup()\n",
+        "\tmmtraceFinalizer(52, unsafe.Pointer(fn)); cleanup()\n", P::OnlyIfAny),
+
     patch(F::Timers, TIME, "func newTimer(", "racerelease(unsafe.Pointer(&t.timer))",
         "mmtraceOperation(getg().racectx, 49, 0, unsafe.Pointer(&t.timer))", P::OnlyIfAny),
     patch(F::Timers, TIME, "func resetTimer(", "racerelease(unsafe.Pointer(&t.timer))",
@@ -372,6 +445,33 @@ func mmtraceLayout() uintptr {
 	return uintptr(unsafe.Pointer(&mmtraceTable))
 }
 
+// What is freed is a block. Race builds put objects of less than 16 bytes without pointers to the end of
+// one, and objects with pointers of more than 512 bytes come after 8 bytes about their type.
+//
+// Beside a type's address stands a bit: many of it, not one.
+//
+//go:nosplit
+func mmtraceMalloc(p unsafe.Pointer, sz uintptr, typ *_type) {
+	what := uintptr(unsafe.Pointer(typ))
+	if typ != nil && sz != typ.Size_ {
+		what |= 1
+	}
+	if sz < maxTinySize || sz > 512 {
+		if s := spanOf(uintptr(p)); s == nil {
+		} else if s.spanclass == tinySpanClass {
+			p, sz = unsafe.Pointer(uintptr(p)&^(maxTinySize-1)), maxTinySize
+		} else if sz > 512 && s.spanclass.sizeclass() != 0 && (uintptr(p)-s.base())%s.elemsize == 8 {
+			p, sz = unsafe.Pointer(uintptr(p)-8), sz+8
+		}
+	}
+	racecall(&__tsan_malloc, getg().racectx, what, uintptr(p), sz)
+}
+
+//go:nosplit
+func mmtraceFinalizer(kind uintptr, object unsafe.Pointer) {
+	mmtraceOperation(getg().racectx, kind, 0, object)
+}
+
 //go:nosplit
 func mmtracePark(lock unsafe.Pointer, reason waitReason) {
 	racecall(&__mmtrace_go_park, getg().racectx, uintptr(lock), uintptr(reason), 0)
@@ -469,6 +569,10 @@ pub(super) const OFFSETS: &[(&str, &str)] = &[
     ("FunctionData", "firstmoduledata.gofunc"),
     ("GoroutineContext", "unsafe.Offsetof((*g)(nil).racectx)"),
     ("CgoSync", "uintptr(unsafe.Pointer(&racecgosync))"),
+    ("Types", "firstmoduledata.types"),
+    ("TypesEnd", "firstmoduledata.etypes"),
+    ("TypeFlags", "unsafe.Offsetof((*_type)(nil).TFlag)"),
+    ("TypeName", "unsafe.Offsetof((*_type)(nil).Str)"),
 ];
 
 /// What is appended to `internal/race/race.go`.
@@ -525,6 +629,87 @@ func mmtraceSwap(word *int32, old, new int32) bool
 func mmtraceAdd(word *int32, delta int32) int32
 
 var _ = atomic.AddInt32
+";
+
+/// What is appended to `sync/once.go`: flags in the place of those of `sync/atomic`, with the same
+/// content.
+pub(super) const ONCES: &str = "
+// What follows was appended by mmtrace.
+
+// mmtraceOnce says whether a once is done, and with completes that it is from now on.
+//
+//go:linkname mmtraceOnce
+func mmtraceOnce(done unsafe.Pointer, completes bool) bool
+
+type mmtraceBool struct{ atomic.Bool }
+
+func (b *mmtraceBool) Load() bool { return mmtraceOnce(unsafe.Pointer(b), false) }
+
+func (b *mmtraceBool) Store(bool) { mmtraceOnce(unsafe.Pointer(b), true) }
+
+type mmtraceUint32 struct{ atomic.Uint32 }
+
+func (b *mmtraceUint32) Load() uint32 {
+	if mmtraceOnce(unsafe.Pointer(b), false) {
+		return 1
+	}
+	return 0
+}
+
+func (b *mmtraceUint32) Store(uint32) { mmtraceOnce(unsafe.Pointer(b), true) }
+";
+
+/// What is appended to `runtime/sema.go` for it.
+pub(super) const RUNTIME_ONCES: &str = "
+// What follows was appended by mmtrace.
+
+//go:linkname sync_mmtraceOnce sync.mmtraceOnce
+//go:nosplit
+func sync_mmtraceOnce(done unsafe.Pointer, completes bool) bool {
+	if completes {
+		mmtraceOperation(getg().racectx, 22, 0, done)
+		atomic.Store((*uint32)(done), 1)
+		return true
+	}
+	if atomic.Load((*uint32)(done)) == 0 {
+		return false
+	}
+	mmtraceOperation(getg().racectx, 23, 0, done)
+	return true
+}
+";
+
+/// What is appended to the file of `sync.Map`.
+pub(super) const MAPS: &str = "
+// What follows was appended by mmtrace.
+
+//go:linkname mmtraceRead
+func mmtraceRead(m *Map, key any)
+
+//go:linkname mmtraceWritten
+func mmtraceWritten(m *Map, key any)
+";
+
+/// What is appended to `runtime/alg.go` for it. A key is named by its hash, all of them by 0.
+pub(super) const RUNTIME_MAPS: &str = "
+// What follows was appended by mmtrace.
+
+//go:linkname sync_mmtraceRead sync.mmtraceRead
+func sync_mmtraceRead(m unsafe.Pointer, key any) {
+	mmtraceOperation(getg().racectx, 48, mmtraceKey(key), m)
+}
+
+//go:linkname sync_mmtraceWritten sync.mmtraceWritten
+func sync_mmtraceWritten(m unsafe.Pointer, key any) {
+	mmtraceOperation(getg().racectx, 47, mmtraceKey(key), m)
+}
+
+func mmtraceKey(key any) uintptr {
+	if key == nil {
+		return 0
+	}
+	return nilinterhash(noescape(unsafe.Pointer(&key)), 0) | 1
+}
 ";
 
 /// What is appended to `runtime/race_amd64.s`: what the routines in `recorder/go/src/fast.rs` expect

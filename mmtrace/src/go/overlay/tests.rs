@@ -9,7 +9,7 @@ fn root_with(patches: &[Patch]) -> tempfile::TempDir {
     for patch in patches {
         let bodies = files.entry(patch.files[0]).or_default();
         let count = match patch.places {
-            Places::Only | Places::OnlyIfAny => 1,
+            Places::Only | Places::OnlyIfAny | Places::OneOf(_) => 1,
             Places::All(count) => count,
             Places::FirstOfTwo => 2,
         };
@@ -77,7 +77,7 @@ fn a_missing_anchor_costs_its_feature_and_no_other() {
     for feature in Feature::ALL.into_iter().filter(|&feature| feature != Feature::Layout) {
         let of_it = PATCHES
             .iter()
-            .position(|patch| patch.feature == feature && patch.places != Places::OnlyIfAny);
+            .position(|patch| patch.feature == feature && !patch.places.are_optional());
         // A feature whose places all depend on the version cannot be missing.
         let Some(left_out) = of_it else { continue };
         let mut patches = PATCHES.to_vec();
@@ -90,6 +90,19 @@ fn a_missing_anchor_costs_its_feature_and_no_other() {
             assert!(!copy.contains(patch.put), "{}: {}", patch.files[0], patch.put);
         }
     }
+}
+
+#[test]
+fn one_of_the_rows_that_stand_for_each_other_is_enough() {
+    let has_name = |patch: &Patch, name| patch.places == Places::OneOf(name);
+    let without = |left_out: &dyn Fn(&Patch) -> bool| {
+        let patches: Vec<Patch> =
+            PATCHES.iter().filter(|patch| !left_out(patch)).copied().collect();
+        overlay_of(root_with(&patches).path()).0.lost
+    };
+    let is_bool = |patch: &Patch| has_name(patch, "done") && patch.find.contains("Bool");
+    assert_eq!(without(&is_bool), Vec::<String>::new());
+    assert_eq!(without(&|patch| has_name(patch, "done")), [Feature::Onces.loss()]);
 }
 
 #[test]
@@ -126,7 +139,7 @@ fn the_same_content_is_written_once_and_other_content_elsewhere() {
 /// The recorder reads the table by the places of its entries.
 #[test]
 fn the_table_of_offsets_is_in_the_order_of_the_entries() {
-    let runtime = runtime();
+    let runtime = runtime(true);
     for (index, (_, expression)) in OFFSETS.iter().enumerate() {
         assert!(runtime.contains(&format!("mmtraceTable[{index}] = {expression}\n")));
     }

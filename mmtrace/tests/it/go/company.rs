@@ -1,11 +1,12 @@
 //! Recorded programs in company: of other processes, signals, Go's own profilers, and C.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mmtrace_fixtures::go;
 use mmtrace_format::EventKind;
-use mmtrace_format::log::Log;
+use mmtrace_format::log::{GapReason, Log};
 
 use super::events_of;
 use crate::transcript::{Folder, Run};
@@ -15,11 +16,16 @@ const LOCKS: usize = 1000;
 
 /// The program, built to record; none where there is no Go.
 fn company(test: &str) -> Option<(Folder, PathBuf)> {
+    built("company", test)
+}
+
+/// A program of the fixtures, built to record.
+fn built(name: &str, test: &str) -> Option<(Folder, PathBuf)> {
     go::command(test)?;
     let folder = Folder::new();
-    let program = folder.path("company");
+    let program = folder.path(name);
     let mut build = folder.command(&["go", "build", "-o"]);
-    build.arg(&program).current_dir(go::programs().join("company"));
+    build.arg(&program).current_dir(go::programs().join(name));
     let run = Run::of(&mut go::clean(build));
     assert_eq!(run.code, 0, "{run}");
     Some((folder, program))
@@ -125,4 +131,67 @@ fn each_child_has_its_log_and_the_parents_is_whole() {
     for log in &logs {
         assert_clean(&folder, log, LOCKS);
     }
+}
+
+/// A log was complete but for its end when its process became another.
+fn assert_cut_off(log: &Path, arguments: &[&str]) {
+    let opened = Log::open(log).unwrap();
+    assert_eq!(opened.info().args, arguments, "{}", log.display());
+    let kinds: Vec<GapReason> = opened.gaps().iter().map(|gap| gap.reason).collect();
+    assert_eq!(kinds, [GapReason::Unfinished], "{}", log.display());
+    assert!(kinds_of(log, EventKind::MutexLock) >= LOCKS, "{}", log.display());
+}
+
+#[test]
+fn a_process_that_becomes_another_program_keeps_what_it_recorded() {
+    let Some((folder, program)) = company("a_process_that_becomes_another_program") else { return };
+    let arguments = ["becomes", "becomes", "nothing"];
+    run(&folder, &program, &arguments, "run.log", "1000\n");
+    std::fs::create_dir(folder.path("logs")).unwrap();
+    run(&folder, &program, &arguments, "logs", "1000\n");
+    for log in ["run.log", "logs/company."] {
+        let logs = logs_beside(&folder.path(log));
+        assert_eq!(logs.len(), 3, "{logs:?}");
+        assert_cut_off(&logs[0], &arguments);
+        assert_cut_off(&logs[1], &arguments[1..]);
+        assert_clean(&folder, &logs[2], LOCKS);
+        let pids = logs.iter().map(|log| Log::open(log).unwrap().info().pid);
+        assert_eq!(pids.collect::<BTreeSet<u32>>().len(), 1, "{logs:?}");
+    }
+    // The next process overwrites what the first one wrote, and nothing else.
+    run(&folder, &program, &["nothing"], "run.log", "1000\n");
+    let logs = logs_beside(&folder.path("run.log"));
+    assert_eq!(logs.len(), 3, "{logs:?}");
+    assert_clean(&folder, &logs[0], LOCKS);
+}
+
+#[test]
+fn go_run_judges_all_that_its_program_has_become() {
+    let Some(_) = go::command("go_run_judges_all_that_its_program_has_become") else { return };
+    let folder = Folder::new();
+    let log = folder.path("run.log");
+    let mut command = folder.command(&["go", "-o"]);
+    command.arg(&log).args(["run", ".", "becomes", "nothing"]);
+    command.current_dir(go::programs().join("company"));
+    let run = Run::of(&mut go::clean(command));
+    assert_eq!(run.code, 0, "{run}");
+    assert!(run.stderr.contains("2 logs in"), "{run}");
+}
+
+/// The library that is linked to Go programs had all its names in common with them: of two functions
+/// the linker took one, or none at all.
+#[test]
+fn c_code_may_have_functions_that_the_recorder_has_too() {
+    let Some((folder, program)) = built("names", "c_code_may_have_functions") else { return };
+    run(&folder, &program, &[], "run.log", "36 4294836225\n");
+    assert_clean(&folder, &folder.path("run.log"), 0);
+}
+
+/// Package `sync` hides the lock under which its list of all pools grows, not what `append` reads then:
+/// races with whoever had that memory before it was collected.
+#[test]
+fn what_package_sync_hides_is_hidden_as_a_whole() {
+    let Some((folder, program)) = built("pools", "what_package_sync_hides") else { return };
+    run(&folder, &program, &[], "run.log", "done\n");
+    assert_clean(&folder, &folder.path("run.log"), 0);
 }

@@ -4,7 +4,7 @@
 use std::mem::offset_of;
 
 use mmtrace_format::event::word::ADDRESS_BITS;
-use mmtrace_format::{AccessKind, StackId};
+use mmtrace_format::{AccessKind, StackId, StringId};
 
 /// Spreads keys over tables.
 pub const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -165,6 +165,33 @@ impl Stacks {
     pub(super) fn insert(&mut self, hash: u64, stack: StackId) {
         let place = index::<STACK_BITS>(hash);
         self.0[place ^ 1] = std::mem::replace(&mut self.0[place], Stack { hash, stack });
+    }
+}
+
+const TYPE_BITS: u32 = 10;
+
+#[derive(Clone, Copy)]
+struct TypeName {
+    key: u64,
+    name: StringId,
+}
+
+/// Names of what was allocated: 16 KiB a processor.
+pub(super) struct TypeNames(Box<[TypeName; 1 << TYPE_BITS]>);
+
+impl TypeNames {
+    pub(super) fn new() -> Self {
+        Self(zeroed(TypeName { key: 0, name: StringId::EMPTY }))
+    }
+
+    #[inline]
+    pub(super) fn find(&self, key: u64) -> Option<StringId> {
+        let found = &self.0[index::<TYPE_BITS>(key)];
+        (found.key == key).then_some(found.name)
+    }
+
+    pub(super) fn insert(&mut self, key: u64, name: StringId) {
+        self.0[index::<TYPE_BITS>(key)] = TypeName { key, name };
     }
 }
 
