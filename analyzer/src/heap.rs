@@ -1,8 +1,9 @@
 //! The heap over time: live bytes by allocation site, peak, rates, and a growth verdict per site.
 //!
 //! # Definition
-//! A *site* is the whole stack of an allocation. Live bytes of a site at a moment are the sizes of
-//! the blocks that it allocated and nobody freed so far. A realloc is a free and an allocation.
+//! A *site* is the whole stack of an allocation, and its type if that is known. Live bytes of a site
+//! at a moment are the sizes of the blocks that it allocated and nobody freed so far. A realloc is a
+//! free and an allocation.
 //!
 //! # Algorithm and source
 //! One pass over the memory events in merged order. Blocks are paired by address, which the order
@@ -91,7 +92,7 @@ pub struct LiveHeap {
     points: usize,
     blocks: HashMap<u64, Block, FastHash>,
     sites: Vec<Site>,
-    site_of: HashMap<StackId, u32>,
+    site_of: HashMap<(StackId, StringId), u32, FastHash>,
     total: Series,
     totals: Totals,
     end: Timestamp,
@@ -108,7 +109,7 @@ impl LiveHeap {
             points: 0,
             blocks: HashMap::default(),
             sites: Vec::new(),
-            site_of: HashMap::new(),
+            site_of: HashMap::default(),
             total: Series::new(BinWidth::FINEST),
             totals: Totals::default(),
             end: Timestamp::default(),
@@ -193,10 +194,11 @@ impl LiveHeap {
     }
 
     fn site(&mut self, stack: StackId, type_name: StringId) -> u32 {
-        if let Some(&site) = self.site_of.get(&stack) {
+        if let Some(&site) = self.site_of.get(&(stack, type_name)) {
             return site;
         }
-        let number = u32::try_from(self.sites.len()).expect("stacks have 32-bit identifiers");
+        let number =
+            u32::try_from(self.sites.len()).expect("four billion sites fit into no memory");
         self.sites.push(Site {
             stack,
             type_name,
@@ -207,7 +209,7 @@ impl LiveHeap {
             series: Series::new(self.width),
             floors: Floors::default(),
         });
-        self.site_of.insert(stack, number);
+        self.site_of.insert((stack, type_name), number);
         number
     }
 

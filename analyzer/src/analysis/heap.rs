@@ -24,7 +24,9 @@ pub(super) fn findings(history: &HeapHistory, symbols: &mut Symbols<'_>) -> Vec<
             && site.grown_bytes >= least.max(1)
     };
     let mut growing: Vec<&SiteHistory> = history.sites.iter().filter(matters).collect();
-    growing.sort_by_key(|site| (std::cmp::Reverse(site.slope_bytes_per_second), site.stack));
+    growing.sort_by_key(|site| {
+        (std::cmp::Reverse(site.slope_bytes_per_second), site.stack, site.type_name)
+    });
     growing.into_iter().map(|site| finding(site, symbols)).collect()
 }
 
@@ -39,11 +41,17 @@ fn finding(site: &SiteHistory, symbols: &mut Symbols<'_>) -> Finding {
         GrowthVerdict::Staircase => "grows in jumps",
         _ => "grows evenly",
     };
+    let key = line_free(&stack);
+    // One stack may allocate of several types, each of which grows by itself.
+    let (keys, what) = match symbols.string(site.type_name) {
+        "" => (vec![key.as_str()], String::new()),
+        name => (vec![key.as_str(), name], format!(" ({name})")),
+    };
     Finding {
         kind: FindingKind::HeapGrowth,
-        fingerprint: Fingerprint::new("heap-growth", &[&line_free(&stack)], 0),
+        fingerprint: Fingerprint::new("heap-growth", &keys, 0),
         severity: Severity::Warning,
-        title: format!("heap growth: what {place} allocates {shape} and is not freed"),
+        title: format!("heap growth: what {place} allocates{what} {shape} and is not freed"),
         count: site.allocations,
         test: None,
         evidence: Evidence::HeapGrowth(Box::new(GrowthEvidence {
@@ -70,7 +78,9 @@ pub(super) fn report(
     let site_count = history.sites.len() as u64;
     let (mut sites, others): (Vec<_>, Vec<_>) =
         history.sites.into_iter().partition(|site| site.growth.is_leak());
-    sites.sort_by_key(|site| (std::cmp::Reverse(site.slope_bytes_per_second), site.stack));
+    sites.sort_by_key(|site| {
+        (std::cmp::Reverse(site.slope_bytes_per_second), site.stack, site.type_name)
+    });
     sites.extend(others);
     sites.truncate(SITES_MAX);
     HeapReport {

@@ -112,7 +112,8 @@ impl LiveHeap {
         let mut sites: Vec<SiteHistory> = judged
             .map(|(site, (curve, judged))| site.finish(width, end, &curve, judged.growth))
             .collect();
-        sites.sort_by(|a, b| b.peak_bytes.cmp(&a.peak_bytes).then(a.stack.cmp(&b.stack)));
+        let name = |site: &SiteHistory| (site.stack, site.type_name);
+        sites.sort_by(|a, b| b.peak_bytes.cmp(&a.peak_bytes).then(name(a).cmp(&name(b))));
 
         let peak_bin = (0..).zip(&total.high).max_by_key(|&(bin, &high)| (high, -i64::from(bin)));
         let peak = peak_bin.map_or((0, 0), |(bin, &high)| (total.first_bin + bin, high));

@@ -293,3 +293,25 @@ fn a_growing_site_is_a_finding_and_a_full_cache_is_not() {
     let text = render(&report, &TextOptions { log: "run.log", ..TextOptions::default() });
     insta::assert_snapshot!(text);
 }
+
+/// A generic or reflecting function allocates of many types at one place.
+#[test]
+fn each_type_that_grows_at_a_site_is_a_finding_of_its_own() {
+    let mut story = notation::trace("t0 mark start");
+    let types = ["Key", "Value"].map(|name| u64::from(story.string(name).as_u32()));
+    let stack = story.stack(StackId::UNKNOWN, "app::made", "src/app.rs", 30);
+    for step in 0..2_000_u64 {
+        for (lane, extra) in (1_u64..).zip(types) {
+            let object = (lane << 32) + step * 0x1000;
+            let event =
+                Event { object, value: 1_000, extra, stack, ..Event::new(EventKind::Alloc) };
+            story.push_event(ThreadId::MAIN, event);
+        }
+    }
+    let report = report_of_log(&slow_log_of(&story, 100_000));
+    let titles: Vec<&str> = report.findings.iter().map(|finding| &*finding.title).collect();
+    for name in ["(Key)", "(Value)"] {
+        assert_eq!(titles.iter().filter(|title| title.contains(name)).count(), 1, "{titles:?}");
+    }
+    assert_ne!(report.findings[0].fingerprint, report.findings[1].fingerprint);
+}
